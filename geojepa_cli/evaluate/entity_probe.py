@@ -158,14 +158,11 @@ def run_entity_probe(
     def difference(a: Row, b: Row) -> Difference:
         return Difference(*(bootstrap.interval(*pair) for pair in zip(figures[a], figures[b], strict=True)))
 
+    def at(name: str, alpha: float) -> CurvePoint:
+        return CurvePoint(alpha, scored[Row(name, alpha)][0], difference(Row(name, alpha), Row(name)))
+
     names = vectors.names
-    curve = {
-        name: [
-            CurvePoint(alpha, scored[Row(name, alpha)][0], difference(Row(name, alpha), Row(name)))
-            for alpha in sorted({0.0, *shifted})
-        ]
-        for name, shifted in vectors.shifted.items()
-    }
+    curve = {name: [at(name, one) for one in sorted({0.0, *shifted})] for name, shifted in vectors.shifted.items()}
     return EntityResult(
         evaluation,
         len(parts[0]),

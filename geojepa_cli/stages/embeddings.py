@@ -78,9 +78,8 @@ def embed(
         DataError: there is no tile to embed, or the model is damaged.
     """
     if masked and task is None:
-        raise UsageError(
-            "`--masked` requires `--task`: it hides what reveals the label of a task", hints.again(task="max_speed")
-        )
+        message = "`--masked` requires `--task`: it hides what reveals the label of a task"
+        raise UsageError(message, hints.again(task="max_speed"))
     if task is not None and (min_entities is not None or max_entities is not None):
         limits = {"min_entities": min_entities, "max_entities": max_entities}
         raise UsageError(
@@ -89,16 +88,13 @@ def embed(
         )
     chosen_limits = entity_limits(min_entities, max_entities)
     check_device(device)
-    regions: list[Artifact]
-    tasks: Sequence[Artifact | None]
+    pairs: list[tuple[Artifact, Artifact | None]]
     if task is None:
-        regions = find_regions(workspace, "processed", region)
-        tasks = [None] * len(regions)
+        pairs = [(one, None) for one in find_regions(workspace, "processed", region)]
     else:
-        regions, tasks = find_tasks(workspace, task, region)
-    chosen = find_model(workspace, model, regions)
+        pairs = list(zip(*find_tasks(workspace, task, region), strict=True))
+    chosen = find_model(workspace, model, [processed for processed, _ in pairs])
     alpha = check_alpha_of(chosen, alpha)
-    pairs = list(zip(regions, tasks, strict=True))
     for processed, built in pairs if len(pairs) > 1 else ():
         check_region(workspace, chosen, processed, built, masked, chosen_limits)
     return [

@@ -142,6 +142,10 @@ def probe_entities(
     alphas = check_alphas(alpha) or (CURVE if context else ())
     settings = ProbeOptions(hide, per_class, context, seed, seeds, alphas)
     plan = plan_entity_probe(workspace, task, model, region, test_region, leave_out, settings)
+    return _make(workspace, plan, device, threads)
+
+
+def _make(workspace: Workspace, plan: EntityPlan, device: str, threads: int) -> Artifact:
     found = find_parts(workspace, plan)
     protocols = protocols_of(plan, found.examples, found.parts[0])
     inputs = [find_inputs(workspace, one, plan, device, threads) for one in plan.models]
@@ -155,7 +159,7 @@ def probe_entities(
         _write_texts(build.partial, plan.spec, content)
         counts = {"entities": content["entities"], "groups": content["groups"]}
         attribution = tuple(line for one in plan.models for line in one.attribution)
-        return build.publish(counts, attribution, extra={"seed": seed})
+        return build.publish(counts, attribution, extra={"seed": plan.settings.seed})
 
     return ENTITY_PROBES.make(workspace, f"{plan.spec.name}.{plan.models[0].name}", params, list(read), write)
 

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from geojepa_cli import hints
 from geojepa_cli.config.limits import EntityLimits
 from geojepa_cli.errors import UsageError
+from geojepa_cli.stages.alpha import check_alpha
 from geojepa_cli.stages.entity_limits import check_tiles_left
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.stage import rebuilding
 from geojepa_cli.workspace.artifact import Artifact
+
+
+def check_options(tile: str | None, entity: str | None, alpha: float) -> None:
+    """Checks that the query is not both a tile and an entity, and that alpha is given for entities only.
+
+    Raises:
+        UsageError: options cannot be combined, or `alpha` is not a number from 0 to 1.
+    """
+    if tile is not None and entity is not None:
+        raise UsageError("`--tile` cannot be combined with `--entity`", hints.instead(("--entity", entity)))
+    if tile is not None and check_alpha(alpha):
+        message = "`--alpha` cannot be combined with `--tile`: it only changes vectors of entities"
+        raise UsageError(message, hints.again(alpha=0))
 
 
 def check_form(regions: Sequence[Artifact], tile: str | None, entity: str | None, limits: EntityLimits) -> None:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from geojepa_cli import console, hints
 from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
-from geojepa_cli.errors import UsageError
 from geojepa_cli.hints import Hint
-from geojepa_cli.stages.alpha import check_alpha, check_alpha_of
+from geojepa_cli.stages.alpha import check_alpha_of
 from geojepa_cli.stages.device import check_device
 from geojepa_cli.stages.drawing import shows_drawn_images
 from geojepa_cli.stages.embedded_view import check_entity_vectors
@@ -18,7 +17,7 @@ from geojepa_cli.stages.embeddings import make_embeddings
 from geojepa_cli.stages.entity_limits import entity_limits
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images, with_same_images
-from geojepa_cli.stages.neighbour_query import check_form, check_query
+from geojepa_cli.stages.neighbour_query import check_form, check_options, check_query
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.rebuild import input_refs, limit_options, number, open_inputs, text
 from geojepa_cli.stages.shipped import noting_version, ref_in
@@ -110,11 +109,7 @@ def knn(
         NotFoundError: there is no such tile, entity, model or region.
         DataError: a region has no tile within the limits, or an artifact is damaged.
     """
-    if tile is not None and entity is not None:
-        raise UsageError("`--tile` cannot be combined with `--entity`", hints.instead(("--entity", entity)))
-    if tile is not None and check_alpha(alpha):
-        message = "`--alpha` cannot be combined with `--tile`: it only changes vectors of entities"
-        raise UsageError(message, hints.again(alpha=0))
+    check_options(tile, entity, alpha)
     check_device(device)
     limits = entity_limits(min_entities, max_entities)
     wanted = searchable_regions(workspace) if region is None else region
@@ -158,14 +153,8 @@ def make_neighbours(
         for region in regions
     ]
     images = [joined_images(workspace, region) if html else None for region in regions]
-    params: dict[str, object] = {
-        "tile": tile,
-        "entity": entity,
-        "k": k,
-        "exclude_same_group": exclude_same_group,
-        "html": html,
-    }
-    params |= {"alpha": alpha} if alpha else {}
+    shifted: dict[str, object] = {"alpha": alpha} if alpha else {}
+    params = {"tile": tile, "entity": entity, "k": k, "exclude_same_group": exclude_same_group, "html": html, **shifted}
     inputs = [*regions, *embeddings, *(artifact for artifact in images if artifact)]
 
     def write(build: Build) -> Artifact:
@@ -173,17 +162,13 @@ def make_neighbours(
         from geojepa_cli.search.results import describe_entity, describe_tile
 
         with rebuilding(*regions, *embeddings, *images):
-            opened = _open(regions, embeddings, images, limits)
-            for region in opened:
-                region.vectors.check_source(region.store)
-                region.vectors.check_vectors("entity/vector" if entity else "tile/vector")
+            opened = _open(regions, embeddings, images, limits, "entity/vector" if entity else "tile/vector")
         hits = _search(opened, tile, entity, k, exclude_same_group)
         describe = describe_entity if entity else describe_tile
         results = [describe(opened[hit.region], hit, rank) for rank, hit in enumerate(hits)]
         searched = sum(r.vectors.n_entities if entity else r.vectors.n_tiles for r in opened)
         query, *neighbours = [result.to_json() for result in results]
-        answer = {"query": query, "neighbours": neighbours, "model": model.ref, "searched": searched}
-        answer |= {"alpha": alpha} if alpha else {}
+        answer = {"query": query, "neighbours": neighbours, "model": model.ref, "searched": searched, **shifted}
         answer["regions"] = [region.ref for region in regions]
         _write_json(build, JSON_FILE, answer)
         _write_json(build, GEOJSON_FILE, to_geojson(results, [opened[hit.region].store for hit in hits]))
@@ -209,7 +194,11 @@ def searchable_regions(workspace: Workspace) -> list[str] | None:
 
 
 def _open(
-    regions: Sequence[Artifact], embeddings: Sequence[Artifact], images: Sequence[Artifact | None], limits: EntityLimits
+    regions: Sequence[Artifact],
+    embeddings: Sequence[Artifact],
+    images: Sequence[Artifact | None],
+    limits: EntityLimits,
+    column: str,
 ) -> list[SearchRegion]:
     from geojepa_cli.search.neighbours import SearchRegion
     from geojepa_cli.store.embeddings import FILE as EMBEDDINGS_FILE
@@ -217,7 +206,7 @@ def _open(
     from geojepa_cli.store.images import ImageStore
     from geojepa_cli.store.reader import RegionStore
 
-    return [
+    opened = [
         SearchRegion(
             region.name,
             Embeddings(made.file(EMBEDDINGS_FILE)),
@@ -227,6 +216,10 @@ def _open(
         )
         for region, made, image in zip(regions, embeddings, images, strict=True)
     ]
+    for one in opened:
+        one.vectors.check_source(one.store)
+        one.vectors.check_vectors(column)
+    return opened
 
 
 def _search(regions: Sequence[SearchRegion], tile: str | None, entity: str | None, k: int, exclude: bool) -> list[Hit]:
