@@ -30,6 +30,7 @@ from geojepa_cli.workspace.workspace import Workspace
 
 # schema 2 added `entity/osm_version`; schema 3 stores text attributes with a fixed length
 VARIANT = ("task", "masked", "without_shared", "alpha")
+UNITS = {"units": {"entity/size": "m² of areas, m of lines"}}
 EMBEDDINGS = Stage(
     "embeddings",
     version=1,
@@ -189,13 +190,12 @@ def make_embeddings(
         embedder = with_alpha(open_embedder(model, store, [features], device), alpha)
         check_entities(store, view, embedder.needs, task_name, masked)
         check_images(store, view, embedder.needs)
-        attributes = {"model": model.ref, "region": processed.ref, "task": task_name or "", "masked": str(masked)}
-        attributes |= {"alpha": f"{alpha:g}"} if alpha else {}
+        about = {"model": model.ref, "region": processed.ref, "task": task_name or "", "masked": str(masked)}
+        about |= {"alpha": f"{alpha:g}"} if alpha else {}
         title = f"embed {processed.name} with {model.name}{f' for {task_name}' if task_name else ''}"
         with console.progress(title, len(view.tiles)) as meter:
-            counts = embed_region(store, view, embedder, build.partial, attributes, meter, pick_device(device))
-        used = {"device": str(pick_device(device)), "threads": threads}
-        return build.publish(counts, model.attribution, {"units": {"entity/size": "m² of areas, m of lines"}}, used)
+            counts = embed_region(store, view, embedder, build.partial, about, meter, pick_device(device))
+        return build.publish(counts, model.attribution, UNITS, {"device": str(pick_device(device)), "threads": threads})
 
     return EMBEDDINGS.make(workspace, f"{model.name}.{processed.name}", params, inputs, write)
 
