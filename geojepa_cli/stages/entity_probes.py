@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from geojepa_cli import hints
 from geojepa_cli.hints import Hint
 from geojepa_cli.models.registry import baseline_params
@@ -185,6 +183,8 @@ def _params(plan: EntityPlan, protocols: Mapping[str, Protocol]) -> dict[str, An
 
 def _write_texts(folder: Path, spec: EntitySpec, content: dict[str, Any]) -> None:
     """Writes the report, and the definition of the task with all defaults."""
+    import yaml
+
     dumped = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / REPORT_FILE).write_text(dumped + "\n", encoding="utf-8")
     definition = yaml.safe_dump(spec.resolved(), sort_keys=False, allow_unicode=True)
