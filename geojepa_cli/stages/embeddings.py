@@ -158,9 +158,8 @@ def make_embeddings(
         task: `tasks/` artifact whose tiles are embedded; None to embed all tiles within the limits.
         masked: hide the tags and entities that reveal the label of the task.
         device, threads: device (`cpu`, `cuda` or `auto`); number of CPU threads.
-        limits: minimum and maximum number of entities in a tile. Ignored if a task is given.
+        limits, alpha: number of entities in a tile, ignored if a task is given; weight of the entity alone (ADR 24).
         without_shared: the `tasks/` artifacts of all regions, to hide OSM elements in several zoom-14 tiles; or empty.
-        alpha: weight of the entity alone in the vectors of entities.
 
     Raises:
         DataError: there is no tile to embed, or the model is damaged.
