@@ -146,7 +146,8 @@ class TileEncoder(nn.Module):
         entities = encoded.index_select(0, places.entity_index)
         tiles = self.pool(encoded, places.cu_seqlens)
         if self.summary is not None:
-            tiles = torch.cat([tiles, self.summary(tiles)], dim=1)
+            filled = (places.cu_seqlens.diff() > 0).to(tiles.dtype)  # a tile without tokens keeps the zero vector
+            tiles = torch.cat([tiles, filled[:, None] * self.summary(tiles)], dim=1)
         if places.order is None or len(entities) == len(encoded):
             return BatchVectors(entities, tiles)
         patches = (places.order >= len(entities)).nonzero().flatten()
