@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console as RichConsole
@@ -178,8 +178,8 @@ def table(
         view.box, view.padding, view.pad_edge = SIMPLE_HEAD, (0, 1, 0, 0), False
     for index, name in enumerate(columns):
         numeric = bool(rows) and all(_is_number(row[index]) for row in rows)
-        justify = "right" if numeric else "left"
-        view.add_column(_shown(name), justify=justify, overflow="fold" if compact else "ellipsis")
+        overflow: Literal["fold", "ellipsis"] = "fold" if compact else "ellipsis"
+        view.add_column(_shown(name), justify="right" if numeric else "left", overflow=overflow)
     for row in rows:
         cells = [(str(cell), _shown(str(cell))) for cell in row]
         view.add_row(*(f"[bold red]{shown}[/]" if text in red else shown for text, shown in cells))

@@ -186,7 +186,7 @@ def shared_errors(tasks: Mapping[str, Sequence[TaskErrors]], a: str, b: str) -> 
             of the newest are used.
         a, b: names of the two models, such as `tiny (linear)`.
     """
-    found = {}
+    found: dict[str, TaskErrors] = {}
     for name, probes in tasks.items():
         newest = {model: errors for errors in probes for model in errors.models if model in (a, b)}
         if len(newest) == 2 and newest[a].tiles == newest[b].tiles:

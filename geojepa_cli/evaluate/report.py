@@ -116,7 +116,7 @@ class ReportTable:
     @cached_property
     def best(self) -> dict[str, Best]:
         """Best ranked row of each task, and whether its paired interval excludes the next best row."""
-        found = {}
+        found: dict[str, Best] = {}
         for task in self.tasks:
             values = {row: self.comparable_mae(task, row) for row in self.cells[task]}
             best = find_best(values, {task: self.errors.get(task, [])}, self.random)

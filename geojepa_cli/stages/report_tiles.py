@@ -99,7 +99,7 @@ class ReportTiles:
         """
         from geojepa_cli.pages.report.page import Picture
 
-        found = {}
+        found: dict[tuple[str, str], Picture] = {}
         for ref, names, pictures in self._pictured:
             shown = zip(names, pictures.read(), pictures.are_drawn, strict=True)
             found |= {(ref, name): Picture(pixels, drawn) for name, pixels, drawn in shown}
