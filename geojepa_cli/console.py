@@ -11,10 +11,11 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console as RichConsole
+from rich.console import OverflowMethod
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -178,7 +179,7 @@ def table(
         view.box, view.padding, view.pad_edge = SIMPLE_HEAD, (0, 1, 0, 0), False
     for index, name in enumerate(columns):
         numeric = bool(rows) and all(_is_number(row[index]) for row in rows)
-        overflow: Literal["fold", "ellipsis"] = "fold" if compact else "ellipsis"
+        overflow: OverflowMethod = "fold" if compact else "ellipsis"
         view.add_column(_shown(name), justify="right" if numeric else "left", overflow=overflow)
     for row in rows:
         cells = [(str(cell), _shown(str(cell))) for cell in row]

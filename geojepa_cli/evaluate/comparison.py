@@ -191,7 +191,8 @@ def shared_errors(tasks: Mapping[str, Sequence[TaskErrors]], a: str, b: str) -> 
         newest = {model: errors for errors in probes for model in errors.models if model in (a, b)}
         if len(newest) == 2 and newest[a].tiles == newest[b].tiles:
             joined = _joined(newest[a], newest[b], a, b)
-            found |= {name: joined} if len(joined.groups) else {}
+            if len(joined.groups):
+                found[name] = joined
     return found
 
 

@@ -120,7 +120,8 @@ class ReportTable:
         for task in self.tasks:
             values = {row: self.comparable_mae(task, row) for row in self.cells[task]}
             best = find_best(values, {task: self.errors.get(task, [])}, self.random)
-            found |= {task: best} if best else {}
+            if best:
+                found[task] = best
         return found
 
     @cached_property
