@@ -48,6 +48,7 @@ ENCODER_PARAMETERS = {
     "vit_b_16": 85_798_656,
     "resnet50": 23_508_032,
     "efficientnet_b0": 4_007_548,
+    SCALEMAE: 303_099_904,
     GEOEMBED: 11_168_832,
 }
 RANDOM_SUFFIX = "-random"

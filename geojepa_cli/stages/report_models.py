@@ -153,7 +153,7 @@ class ReportModels:
         known = [dict(one.counts).get(name) for one in counted for name in ("images", "tiles")]
         tiles = next((count for count in known if isinstance(count, int) and count), None)
         seconds = _timing(features).get("seconds")
-        return float(seconds) / tiles if tiles and seconds is not None and _is_time(seconds) else 0.0
+        return float(seconds) / tiles if tiles and isinstance(seconds, int | float) else 0.0
 
 
 def _model_of(made: Artifact) -> str:

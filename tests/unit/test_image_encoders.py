@@ -20,6 +20,7 @@ from geojepa_cli.config.images import ENCODER_PARAMETERS, FROZEN_ENCODERS, RANDO
 from geojepa_cli.errors import DataError, GeojepaError, MissingExtraError, NotFoundError
 from geojepa_cli.models import image_encoders, image_weights
 from geojepa_cli.models.image_encoders import FrozenImageEncoder, load_image_encoder, write_region_tokens
+from geojepa_cli.models.image_networks import empty_network
 from geojepa_cli.models.image_weights import cached_weights, find_weights, weights_version
 from geojepa_cli.nn.tokens.image import FrozenForm, frozen_boxes
 from geojepa_cli.store.image_tokens import ImageTokenKind, ImageTokenStore
@@ -260,5 +261,5 @@ def test_without_torchvision_the_error_names_it(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("name", sorted(FROZEN_ENCODERS))
 def test_numbers_of_parameters_in_reports_are_those_of_the_networks(name: str) -> None:
     with torch.device("meta"):
-        network = image_encoders._empty_network(name)
+        network = empty_network(name)
     assert ENCODER_PARAMETERS[name] == sum(parameter.numel() for parameter in network.parameters())
