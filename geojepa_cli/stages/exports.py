@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import console, hints
-from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.errors import DataError, UsageError, wrong_argument
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.built_tasks import Tasks
 from geojepa_cli.stages.image_features import images_of
@@ -54,8 +54,10 @@ def check_format(export: str) -> None:
     """Checks the name of a format.
 
     Raises:
-        UsageError: the format is unknown.
+        UsageError: the format is unknown, or is no text.
     """
+    if not isinstance(export, str):
+        raise wrong_argument("export", export, "the name of a format", f'"{AUTOGLUON}"')
     if export not in FORMATS:
         raise UsageError(
             f"unknown format `{export}`: expected `{AUTOGLUON}`", hints.run("build-tasks", export=AUTOGLUON)
