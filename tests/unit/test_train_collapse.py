@@ -139,7 +139,6 @@ def _inject_at(
 
 HEALTHY = {
     "tiny": (),
-    "summary of tags": ("model.pooling=counts", "model.place_weight=0.05", "model.summary_dim=64"),
     "images": IMAGES,
     "vicreg on tiles": ("loss.tile_weight=1", "model.predict_tile=false", "train.lr=5e-3"),
     "thesis": (
