@@ -142,7 +142,7 @@ def test_the_curve_has_figures_differences_and_context_ratios_by_alpha(workspace
         change = point["average_precision"]["value"] - points[point["model"], 0.0]["average_precision"]["value"]
         assert point["difference"]["average_precision"]["value"] == pytest.approx(change, abs=2e-6)
     with Image.open(made.file("curve.png")) as picture:
-        assert picture.width > 1000 and len(set(picture.convert("L").getdata())) > 10
+        assert picture.width > 1000 and len(picture.convert("L").getcolors() or []) > 10
     plain = probed(workspace, model=loud, region="alpha")
     assert "curve" not in plain.read_json("report.json") and "curve.png" not in plain.manifest["files"]
 
