@@ -16,8 +16,9 @@ from geojepa_cli.models.jepa.build import build_encoder, build_jepa
 from geojepa_cli.models.jepa.jepa import Jepa, JepaInput, JepaOutput
 from geojepa_cli.nn.masks.draw import KIND, draw_masks
 from geojepa_cli.nn.masks.indices import MaskIndices
+from geojepa_cli.nn.pooling import softmax_in_segments
 from geojepa_cli.nn.tokens.fusion import GEOMETRY, NOTHING, TAGS, EntityFusion, draw_dropout
-from geojepa_cli.nn.tokens.tags import WeightedTags, mean_tags, segment_softmax
+from geojepa_cli.nn.tokens.tags import WeightedTags, mean_tags
 from geojepa_cli.nn.tokens.tokenizer import Tokenizer
 
 G = 6
@@ -293,7 +294,7 @@ def test_learned_weights_start_as_the_mean_and_their_gradient_is_exact() -> None
     )
     scores = torch.randn(7, dtype=torch.float64, generator=rng(), requires_grad=True)
     ends = torch.tensor([0, 3, 3, 4, 7])
-    assert torch.autograd.gradcheck(lambda s: segment_softmax(s, ends), (scores,))
-    weights = segment_softmax(scores.detach() + 1000.0, ends)
+    assert torch.autograd.gradcheck(lambda s: softmax_in_segments(s[:, None], ends), (scores,))
+    weights = softmax_in_segments(scores.detach()[:, None] + 1000.0, ends).squeeze(1)
     torch.testing.assert_close(weights[:3], F.softmax(scores.detach()[:3], 0))
     assert weights[3].item() == 1.0

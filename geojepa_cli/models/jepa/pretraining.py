@@ -42,6 +42,7 @@ class JepaPretraining:
         self._kernel = config.train.precision == "bfloat16" and inputs.device.type == "cuda"
         self._flex = self._kernel and config.train.compile and _can_use_flex()
         self._weights = modality_weights(config, inputs.device)
+        self._tags = len(frequent_tags())
         self._columns = inputs.tag_list.frequent_columns().to(inputs.device) if config.model.summary_dim else None
         tokens = [modality for modality in TOKEN_MODALITIES if modality in config.model.modalities]
         self._modalities = {str(modality): modality.number for modality in tokens}
@@ -58,7 +59,7 @@ class JepaPretraining:
             prepared = with_visible_pixels(prepared, batch, self._inputs.image_encoder, self._kernel)
         if self._columns is not None:
             tags = batch.tag_ids, batch.tag_offsets, batch.cu_seqlens
-            prepared = replace(prepared, tag_counts=count_tile_tags(self._columns, *tags, len(frequent_tags())))
+            prepared = replace(prepared, tag_counts=count_tile_tags(self._columns, *tags, self._tags))
         return self._complete(prepared)
 
     def _complete(self, batch: JepaInput) -> JepaInput:

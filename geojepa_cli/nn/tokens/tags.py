@@ -6,6 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from geojepa_cli.nn.packing import segment_ids
+from geojepa_cli.nn.pooling import softmax_in_segments
+
 
 def mean_tags(tag_table: Tensor, tag_ids: Tensor, tag_offsets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Averages the tag embeddings of each entity. An entity without tags, or whose tags have weight 0, gets zeros.
@@ -21,7 +24,9 @@ def mean_tags(tag_table: Tensor, tag_ids: Tensor, tag_offsets: Tensor, weights: 
     if weights is None:
         return F.embedding_bag(tag_ids, tag_table, tag_offsets[:-1], mode="mean")
     own = weights.index_select(0, tag_ids)
-    return _weighted_sum(tag_table, tag_ids, tag_offsets, own / _sums(own, tag_offsets).clamp_min(1e-12))
+    entity = segment_ids(tag_offsets, len(tag_ids))
+    total = own.new_zeros(len(tag_offsets) - 1).index_add(0, entity, own).index_select(0, entity)
+    return _weighted_sum(tag_table, tag_ids, tag_offsets, own / total.clamp_min(1e-12))
 
 
 class WeightedTags(nn.Module):
@@ -46,34 +51,12 @@ class WeightedTags(nn.Module):
         scores = F.embedding(tag_ids, tag_table).float() @ self.query.float()
         if weights is not None:
             scores = scores + weights.index_select(0, tag_ids).float().clamp_min(1e-12).log()
-        return _weighted_sum(tag_table, tag_ids, tag_offsets, segment_softmax(scores, tag_offsets))
+        return _weighted_sum(
+            tag_table, tag_ids, tag_offsets, softmax_in_segments(scores[:, None], tag_offsets).squeeze(1)
+        )
 
 
 def _weighted_sum(tag_table: Tensor, tag_ids: Tensor, tag_offsets: Tensor, weights: Tensor) -> Tensor:
     # not in half precision: embedding_bag needs weights of the type of the table
     weights = weights.to(tag_table.dtype)
     return F.embedding_bag(tag_ids, tag_table, tag_offsets[:-1], mode="sum", per_sample_weights=weights)
-
-
-def _sums(values: Tensor, offsets: Tensor) -> Tensor:
-    """Returns, for each value, the sum of the values in its segment. [K]"""
-    segments = len(offsets) - 1
-    owner = torch.arange(segments, device=values.device).repeat_interleave(offsets.diff(), output_size=len(values))
-    return values.new_zeros(segments).index_add(0, owner, values).index_select(0, owner)
-
-
-def segment_softmax(scores: Tensor, offsets: Tensor) -> Tensor:
-    """Computes the softmax of the scores in each segment.
-
-    Args:
-        scores: scores of all segments, one segment after the other. float [K]
-        offsets: the scores of segment i are `scores[offsets[i]:offsets[i + 1]]`. Segments can be empty. int64 [T+1]
-    Returns:
-        Weights, which sum to 1 in each segment. [K]
-    """
-    segments = len(offsets) - 1
-    owner = torch.arange(segments, device=scores.device).repeat_interleave(offsets.diff(), output_size=len(scores))
-    highest = scores.new_full((segments,), -torch.inf).scatter_reduce(0, owner, scores.detach(), "amax")
-    raised = torch.exp(scores - highest.index_select(0, owner))
-    total = scores.new_zeros(segments).index_add(0, owner, raised)
-    return raised / total.index_select(0, owner)
