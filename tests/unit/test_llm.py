@@ -154,7 +154,7 @@ def test_repeated_questions_count_for_the_cost_limit(server: Chat, tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("fault", "message"),
-    [("denied", "401"), ("rejected", "400 Bad Request: unknown model"), ("no chat", "no chat completion")],
+    [("denied", "401"), ("rejected", "400 Bad Request: unknown model"), ("no chat", "not a chat completion")],
 )
 def test_errors_of_the_endpoint_stop_the_run_and_do_not_show_the_key(
     server: Chat, tmp_path: Path, fault: str, message: str
