@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +11,13 @@ from numpy.typing import NDArray
 
 from geojepa_cli.evaluate.folds import Floats
 from geojepa_cli.evaluate.predictions import Predictions
+from geojepa_cli.evaluate.report_input import row_name
+from geojepa_cli.grid import parse_tile
 
 MAX_POINTS = 300  # points of a scatter plot
 MAX_SQUARES = 2500  # tiles of an error map; with more, zoom-14 groups are drawn
 WORST = 6
 CLASSES = 5  # colours of an error map
-_NAME = re.compile(r"(\d+)_(\d+)_(\d+)")
 
 
 @dataclass(frozen=True)
@@ -46,9 +46,8 @@ class RowTiles:
         known = predictions.kept & np.isfinite(values).all(axis=0)
         names, regions = predictions.tested[known, 0], predictions.tested[known, 1]
         labels, values = predictions.labels[known], values[:, known]
-        row = f"{score['model']} ({score['head']})"
         errors = np.abs(values - labels).mean(axis=0)
-        return cls(row, names, predictions.groups[known], regions, labels, values.mean(axis=0), errors)
+        return cls(row_name(score), names, predictions.groups[known], regions, labels, values.mean(axis=0), errors)
 
     def worst(self, count: int = WORST) -> list[dict[str, Any]]:
         """Returns the tiles with the largest errors, largest first; of equal errors, the first by name."""
@@ -108,17 +107,10 @@ def error_map(tiles: RowTiles, most: int = MAX_SQUARES) -> ErrorMap:
     grouped = len(set(tiles.names.tolist())) > most
     names, inverse = np.unique(tiles.groups if grouped else tiles.names, return_inverse=True)
     errors = np.bincount(inverse, tiles.errors) / np.bincount(inverse)
-    squares = np.array([_numbers(name) for name in names.tolist()], np.int64).reshape(-1, 3)
+    squares = np.array([parse_tile(name) for name in names.tolist()], np.int64).reshape(-1, 3)
     steps = np.quantile(errors, np.linspace(0, 1, CLASSES + 1)[1:-1])
     bounds = sorted({_rounded(step) for step in steps} - {_rounded(errors.max())})
     return ErrorMap(squares, errors, tuple(bounds), len(tiles.names), grouped)
-
-
-def _numbers(name: str) -> tuple[int, ...]:
-    found = _NAME.fullmatch(name)
-    if found is None:
-        raise ValueError(f"`{name}` is not the name of a tile")
-    return tuple(int(number) for number in found.groups())
 
 
 def _rounded(value: float) -> float:

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from geojepa_cli.console import printable
 from geojepa_cli.pages.neighbours.draw import draw_tile
 from geojepa_cli.pages.neighbours.locator import draw_locator
 from geojepa_cli.pages.pictures import data_uri
+from geojepa_cli.pages.template import render
 from geojepa_cli.search.results import SearchResult
 from geojepa_cli.store.tile_map import TileMap
 
-ODBL = "https://www.openstreetmap.org/copyright"
 MAX_SHOWN_PX = 512  # maximum width and height of an aerial image
 MAX_SHOWN_TAGS = 9
 
@@ -62,14 +59,10 @@ def render_page(
         credits: attribution lines of maps and images.
     """
     query, *neighbours = cards
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(
-        (files("geojepa_cli.pages.neighbours") / "page.html.j2").read_text(encoding="utf-8")
-    )
     results = [card.result for card in cards]
-    html = template.render(
+    return render(
+        "geojepa_cli.pages.neighbours",
+        credits,
         query=_view(query, 0),
         neighbours=[_view(card, number) for number, card in enumerate(neighbours, start=1)],
         title=query.result.name,
@@ -78,12 +71,8 @@ def render_page(
         regions=list(regions),
         searched=f"{searched:,}",
         has_images=any(card.image is not None for card in cards),
-        of_osm=any("OpenStreetMap" in line for line in credits),
-        credits=[line.replace("`", "") for line in credits if "OpenStreetMap" not in line],
         locator=Markup(draw_locator(results, tiles)) if tiles is not None else "",  # noqa: S704 - numbers only
-        copyright_url=ODBL,
     )
-    return printable(html)  # names and tags in OSM are untrusted text
 
 
 def _view(card: Card, number: int) -> dict[str, Any]:

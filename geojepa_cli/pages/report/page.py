@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Any
 
-import jinja2
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from geojepa_cli.console import printable
 from geojepa_cli.evaluate import report_text as text
 from geojepa_cli.evaluate.protocols import MEANINGS, SEEN
 from geojepa_cli.evaluate.report_tiles import MAX_POINTS, ErrorMap, RowTiles
 from geojepa_cli.grid import parse_tile, tile_bounds
 from geojepa_cli.pages.pictures import data_uri
 from geojepa_cli.pages.report import charts
+from geojepa_cli.pages.template import render
 
-ODBL = "https://www.openstreetmap.org/copyright"
 PICTURE_PX = 176
 QUALITY = 78
 MAX_DOTS = len(charts.COLOURS)  # models of a dot plot
@@ -68,15 +65,13 @@ def render_report(
         pictures: pictures of the worst tiles, by region (`name@id`) and name of the tile. Others have none.
         credits: attribution lines of maps and images.
     """
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string((files("geojepa_cli.pages.report") / "page.html.j2").read_text(encoding="utf-8"))
     images = {key: data_uri(one.pixels, PICTURE_PX, QUALITY) for key, one in pictures.items()}
     tables = [_table_view(place, content, plots, pictures, images) for place in range(len(content["tables"]))]
     names = {row["ref"] for block in content["overview"] for row in block["rows"] if row["ref"]}
     regions = {ref.partition("@")[0] for table in content["tables"] for ref in table["regions"]}
-    html = template.render(
+    return render(
+        "geojepa_cli.pages.report",
+        credits,
         blocks=[_block_view(block, content, costs) for block in content["overview"]],
         tables=tables,
         models=len(names),
@@ -87,11 +82,7 @@ def render_report(
         seen=SEEN,
         points=MAX_POINTS,
         has_drawn=any(one.drawn for one in pictures.values()),
-        of_osm=any("OpenStreetMap" in line for line in credits),
-        credits=[line.replace("`", "") for line in credits if "OpenStreetMap" not in line],
-        copyright_url=ODBL,
     )
-    return printable(html)
 
 
 def _block_view(block: Mapping[str, Any], content: Mapping[str, Any], costs: Mapping[str, Any]) -> dict[str, Any]:
