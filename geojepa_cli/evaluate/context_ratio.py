@@ -16,8 +16,9 @@ import torch
 from numpy.typing import NDArray
 
 from geojepa_cli.config.modality import Modality
+from geojepa_cli.evaluate.entity_vectors import vectors_alone
 from geojepa_cli.evaluate.scores import rounded
-from geojepa_cli.models.alpha import alone_vectors, mix
+from geojepa_cli.models.alpha import mix
 from geojepa_cli.models.base import Embedder
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.csr import Rows
@@ -141,8 +142,7 @@ def context_ratio(
         vectors = embedder.encode(batch.to(device)).entities.float().cpu()
         in_tile.append(vectors[torch.from_numpy(rows)].view(len(places), 3, -1))
         if any(alphas):
-            each = rearrange(batch, rows, np.ones(len(rows), np.int64), np.arange(len(rows)))
-            alone.append(alone_vectors(embedder, each.to(device)).float().cpu().view(len(places), 3, -1))
+            alone.append(vectors_alone(batch, rows, embedder, device).view(len(places), 3, -1))
     whole = torch.cat(in_tile).double()
     without = torch.cat(alone).double() if alone else whole
     return {alpha: _shifts(mix(whole, without, alpha), exchanges.labels, classes) for alpha in alphas}

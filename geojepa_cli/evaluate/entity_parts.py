@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from geojepa_cli.config.limits import FOLDS, MIN_GROUPS
 from geojepa_cli.console import counted
 from geojepa_cli.errors import DataError
+from geojepa_cli.metrics.folds import fill_folds
 
 Rows = NDArray[np.int64]
 
@@ -91,12 +92,7 @@ def _draw_folds(groups: Rows, seed: int) -> Rows:
     """
     names, inverse, counts = np.unique(groups, return_inverse=True, return_counts=True)
     order = np.argsort(-counts * np.random.default_rng(seed).uniform(0.5, 1.0, len(names)), kind="stable")
-    fold_of_group = np.empty(len(names), np.int64)
-    rows = np.zeros(min(FOLDS, len(names)), np.int64)
-    for group in order:
-        fold_of_group[group] = fold = int(np.argmin(rows))
-        rows[fold] += counts[group]
-    return fold_of_group[inverse]
+    return fill_folds(order, counts, min(FOLDS, len(names)))[inverse]
 
 
 def _check_groups(groups: Rows) -> None:

@@ -64,7 +64,7 @@ def model_vectors(
 
     def compute(batch: TileBatch, rows: Rows) -> Mapping[float, torch.Tensor]:
         in_tile = embedder.encode(batch.to(device)).entities.float().cpu()[torch.from_numpy(rows)]
-        alone = _alone(batch, rows, embedder, device) if any(alphas) else in_tile
+        alone = vectors_alone(batch, rows, embedder, device) if any(alphas) else in_tile
         found = {alpha: mix(in_tile, alone, alpha) for alpha in alphas}
         if not all(bool(torch.isfinite(one).all()) for one in found.values()):
             raise DataError("the model returned entity vectors with values that are not finite", hints.run("pretrain"))
@@ -73,7 +73,7 @@ def model_vectors(
     return _collect(store, view, pieces, embedder.needs, compute, progress)
 
 
-def _alone(batch: TileBatch, rows: Rows, embedder: Embedder, device: torch.device) -> torch.Tensor:
+def vectors_alone(batch: TileBatch, rows: Rows, embedder: Embedder, device: torch.device) -> torch.Tensor:
     """Returns the vectors of some entities of a batch, each in a tile that contains nothing else."""
     if batch.node_xy is not None:  # nodes cannot be rearranged, so all entities of the batch are embedded
         return alone_vectors(embedder, batch.to(device)).float().cpu()[torch.from_numpy(rows)]

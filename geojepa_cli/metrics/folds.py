@@ -29,10 +29,21 @@ def group_folds(groups: NDArray[np.generic], k: int, seed: int = 0) -> NDArray[n
         raise ValueError(f"expected at least two groups and two folds, got {len(names)} groups, k = {k}")
     shuffled = np.random.default_rng(seed).permutation(len(names))
     order = shuffled[np.argsort(-counts[shuffled], kind="stable")]
-    fold_of_group = np.empty(len(names), np.int64)
+    return fill_folds(order, counts, k)[inverse]
+
+
+def fill_folds(order: NDArray[np.int64], counts: NDArray[np.int64], k: int) -> NDArray[np.int64]:
+    """Assigns groups one by one to the fold with the fewest rows. Returns the fold of each group. int64 [groups]
+
+    Args:
+        order: indexes of the groups, in the order in which they are assigned.
+        counts: number of rows of each group.
+        k: number of folds.
+    """
+    fold_of_group = np.empty(len(counts), np.int64)
     rows = np.zeros(k, np.int64)
     for group in order:
         fold = int(np.argmin(rows))
         fold_of_group[group] = fold
         rows[fold] += counts[group]
-    return fold_of_group[inverse]
+    return fold_of_group

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from geojepa_cli.grid import EnuFrame, tiles_bounds
+from geojepa_cli.nn.layers.mlp import Mlp
 from geojepa_cli.store.image_form import SIZE_PX
 
 REFERENCE_M_PER_PX = 1.0  # G of the paper
@@ -45,16 +46,6 @@ class _Attention(nn.Module):
         return self.proj(F.scaled_dot_product_attention(*qkv.unbind(0)).transpose(1, 2).flatten(2))
 
 
-class _Mlp(nn.Module):
-    def __init__(self, embed_dim: int, hidden_dim: int) -> None:
-        super().__init__()
-        self.fc1 = nn.Linear(embed_dim, hidden_dim)
-        self.fc2 = nn.Linear(hidden_dim, embed_dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
-
-
 class _Block(nn.Module):
     """Pre-norm transformer layer."""
 
@@ -64,7 +55,7 @@ class _Block(nn.Module):
         self.norm1 = nn.LayerNorm(width, eps=1e-6)
         self.attn = _Attention(width, sizes.num_heads)
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
-        self.mlp = _Mlp(width, sizes.mlp_ratio * width)
+        self.mlp = Mlp(width, sizes.mlp_ratio * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attn(self.norm1(x))

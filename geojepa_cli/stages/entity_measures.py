@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from geojepa_cli.store.store import TileStore
     from geojepa_cli.store.view import View
 
+PREDICTIONS_FILE, PLOT_FILE, CURVE_FILE = "predictions.csv", "plot.png", "curve.png"
+
 Shifts = dict[float, "list[Shift]"]  # by weight alpha
 
 
@@ -37,7 +39,7 @@ def measure(
     inputs: list[ModelInputs],
     found: Found,
     protocols: Mapping[str, Protocol],
-    files: Mapping[str, Path],
+    folder: Path,
     device: str,
     threads: int,
 ) -> dict[str, Any]:
@@ -48,7 +50,7 @@ def measure(
         inputs: artifacts that each model reads.
         found: examples and their parts.
         protocols: protocol of each model, by its reference.
-        files: paths of `predictions.csv`, `plot.png` and `curve.png`.
+        folder: folder to write `predictions.csv`, `plot.png` and, for a curve, `curve.png` to.
         device: device for computing vectors.
         threads: number of threads. Does not affect the result.
     """
@@ -70,8 +72,8 @@ def measure(
     data = (examples.labels, examples.classes, examples.groups, tags.bare, found.parts, plan.evaluation)
     with console.progress(f"probe {plan.spec.name}") as meter:
         result = run_entity_probe(vectors, *data, settings.seed, threads, meter.update)
-    write_entity_predictions(files["predictions.csv"], store, examples, tags, result)
-    plot_entity_probe(result, plan.spec.title, files["plot.png"])
+    write_entity_predictions(folder / PREDICTIONS_FILE, store, examples, tags, result)
+    plot_entity_probe(result, plan.spec.title, folder / PLOT_FILE)
     content = {
         "task": plan.spec.name,
         "key": plan.spec.key,
@@ -85,7 +87,7 @@ def measure(
         content["context"] = {name: [one.to_json() for one in of_alpha[0.0]] for name, of_alpha in shifts.items()}
     if result.curve:
         content["curve"] = _curve(result.curve, shifts)
-        plot_entity_curve(content["curve"], plan.spec.title, files["curve.png"])
+        plot_entity_curve(content["curve"], plan.spec.title, folder / CURVE_FILE)
     return content
 
 

@@ -12,7 +12,7 @@ from geojepa_cli.hints import Hint
 from geojepa_cli.models.registry import baseline_params
 from geojepa_cli.stages.alpha import CURVE, check_alphas
 from geojepa_cli.stages.device import check_device
-from geojepa_cli.stages.entity_measures import measure
+from geojepa_cli.stages.entity_measures import PLOT_FILE, PREDICTIONS_FILE, measure
 from geojepa_cli.stages.entity_probe_parts import find_parts
 from geojepa_cli.stages.entity_probe_plan import (
     PER_CLASS,
@@ -37,8 +37,7 @@ if TYPE_CHECKING:
     from geojepa_cli.evaluate.protocols import Protocol
     from geojepa_cli.tasks.entity_spec import EntitySpec
 
-REPORT_FILE, PREDICTIONS_FILE, PLOT_FILE, TASK_FILE = "report.json", "predictions.csv", "plot.png", "task.yaml"
-CURVE_FILE = "curve.png"
+REPORT_FILE, TASK_FILE = "report.json", "task.yaml"
 COUNTER = "tag-counts"  # the baseline that counts the tags of neighbours
 
 
@@ -152,8 +151,7 @@ def _make(workspace: Workspace, plan: EntityPlan, device: str, threads: int) -> 
     read |= dict.fromkeys(one.artifact for one in plan.models if one.artifact)
 
     def write(build: Build) -> Artifact:
-        files = {name: build.partial / name for name in (PREDICTIONS_FILE, PLOT_FILE, CURVE_FILE)}
-        content = params | measure(plan, inputs, found, protocols, files, device, threads)
+        content = params | measure(plan, inputs, found, protocols, build.partial, device, threads)
         _write_texts(build.partial, plan.spec, content)
         counts = {"entities": content["entities"], "groups": content["groups"]}
         attribution = tuple(line for one in plan.models for line in one.attribution)

@@ -130,7 +130,7 @@ def _read(store: TileStore, data: TaskData, masked: bool, build: Build, images: 
     rows = np.sort(np.concatenate([data.rows(split) for split in SPLITS]))
     home, zxy = store.tile_regions(rows), store.tile_zxy[rows].astype(np.int64)
     opened = [None if one is None else ImageStore(one.file(IMAGES_FILE), any_form=True) for one in images]
-    places = np.full(len(rows), -1, np.int64)
+    places, columns = np.full(len(rows), -1, np.int64), frequent_tags()
     for index, pictures in enumerate(opened):
         if pictures is not None:
             places[home == index] = pictures.rows_of(*zxy[home == index].T)
@@ -142,8 +142,8 @@ def _read(store: TileStore, data: TaskData, masked: bool, build: Build, images: 
         group=[group_of(x, y, z) for z, x, y in zxy.tolist()],
         fold=None if data.fold is None else data.fold[rows],
         labels=data.labels[rows],
-        columns=frequent_tags(),
-        counts=_count(store, data, rows, masked),
+        columns=columns,
+        counts=_count(store, data, rows, masked, len(columns)),
     )
     with console.progress("write images", int(tiles.has_image.sum())) as meter:
         for done, row in enumerate(np.flatnonzero(tiles.has_image).tolist(), 1):
@@ -154,14 +154,18 @@ def _read(store: TileStore, data: TaskData, masked: bool, build: Build, images: 
     return tiles
 
 
-def _count(store: TileStore, data: TaskData, rows: Any, masked: bool) -> Any:
+def _count(store: TileStore, data: TaskData, rows: Any, masked: bool, size: int) -> Any:
     """Returns the number of entities with each frequent tag or key in each tile, as the baseline `tag-counts`."""
     import numpy as np
-    import torch
 
-    from geojepa_cli.baselines.tag_counts import TagCounts
-    from geojepa_cli.models.base import FrozenInputs, TagList
+    from geojepa_cli.models.base import TagList
+    from geojepa_cli.nn.counts import count_tile_tags
 
-    counter, view = TagCounts(FrozenInputs(torch.empty(0), tags=TagList(store.keys, store.values))), data.view(masked)
+    columns, view = TagList(store.keys, store.values).frequent_columns(), data.view(masked)
+
+    def count(part: Any) -> Any:
+        batch = store.read(view, part)
+        return count_tile_tags(columns, batch.tag_ids, batch.tag_offsets, batch.cu_seqlens, size).numpy()
+
     parts = np.array_split(rows, -(-len(rows) // _AT_ONCE) or 1)
-    return np.concatenate([counter.encode(store.read(view, part)).tiles.numpy() for part in parts]).astype(np.int64)
+    return np.concatenate([count(part) for part in parts]).astype(np.int64)

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from geojepa_cli.baselines.registry import SUPERVISED
 from geojepa_cli.config.images import ENCODER_PARAMETERS
+from geojepa_cli.config.names import WEIGHTS
 from geojepa_cli.errors import DataError, GeojepaError
 from geojepa_cli.models.registry import BASELINES
 from geojepa_cli.stages.geometry_source import ENCODER as GEOMETRY_ENCODER
 from geojepa_cli.stages.image_features import IMAGE_ENCODER
 from geojepa_cli.stages.shipped import open_shipped, ref_in, shipped_names
 from geojepa_cli.workspace.artifact import Artifact
-from geojepa_cli.workspace.manifest import TIMING
 from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class ReportModels:
         model = self._model(self._embeddings.get(ref, []))
         if model is None:
             return {}
-        timing, counts = _timing(model), dict(model.counts)
+        timing, counts = model.timing, dict(model.counts)
         found = {"seconds": timing.get("training_s"), "device": timing.get("device"), "threads": timing.get("threads")}
         found |= {"steps": counts.get("steps"), "tokens": counts.get("tokens_seen"), "tiles": counts.get("tiles_seen")}
         return {name: value for name, value in found.items() if value is not None}
@@ -131,7 +131,7 @@ class ReportModels:
     def _embedding(self, ref: str) -> dict[str, Any]:
         tiles, seconds, encoders, devices = 0, 0.0, 0.0, set()
         for made in self._embeddings.get(ref, []):
-            timing, count = _timing(made), dict(made.counts).get("tiles")
+            timing, count = made.timing, dict(made.counts).get("tiles")
             if not isinstance(count, int) or not _is_time(timing.get("seconds")):
                 continue
             tiles += count
@@ -152,7 +152,7 @@ class ReportModels:
         counted = [features, *self._existing(inputs_of_kind(features, "processed"))]
         known = [dict(one.counts).get(name) for one in counted for name in ("images", "tiles")]
         tiles = next((count for count in known if isinstance(count, int) and count), None)
-        seconds = _timing(features).get("seconds")
+        seconds = features.timing.get("seconds")
         return float(seconds) / tiles if tiles and isinstance(seconds, int | float) else 0.0
 
 
@@ -172,7 +172,7 @@ def _shipped_parameters(ref: str | None) -> int | None:
         shipped = open_shipped(name)
     except DataError:
         return None
-    return count_weights(shipped.folder / "weights.safetensors") if shipped.ref == ref else None
+    return count_weights(shipped.folder / WEIGHTS) if shipped.ref == ref else None
 
 
 def count_weights(path: Path) -> int:
@@ -191,17 +191,8 @@ def _supervised(content: Mapping[str, Any], ref: str) -> list[int]:
 
 def _supervised_seconds(probe: ReadProbe, ref: str) -> list[float]:
     labels = {score["model"] for score in probe.content["scores"] if score.get("ref") == ref}
-    known = _timing(probe.artifact).get("training_s")
+    known = probe.artifact.timing.get("training_s")
     return [known[label] for label in sorted(labels) if label in known] if isinstance(known, Mapping) else []
-
-
-def _timing(artifact: Artifact) -> dict[str, Any]:
-    """Returns the content of an artifact's `timing.json`, which is no part of its id. Empty if it cannot be read."""
-    try:
-        found = json.loads((artifact.path / TIMING).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _is_time(value: object) -> bool:

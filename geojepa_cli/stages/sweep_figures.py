@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,6 @@ from geojepa_cli.stages.report_probes import read_probe
 from geojepa_cli.stages.sweep_jobs import Done
 from geojepa_cli.stages.sweep_plan import SweepPlan
 from geojepa_cli.workspace.artifact import Artifact
-from geojepa_cli.workspace.manifest import TIMING
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -122,7 +120,7 @@ def _cost(models: Sequence[Artifact]) -> dict[str, float]:
         found.setdefault("steps", []).append(counts["steps"])
         found.setdefault("tokens", []).append(counts["tokens_seen"])
         found.setdefault("parameters", []).append(counts["parameters"])
-        seconds = json.loads((model.path / TIMING).read_text(encoding="utf-8")).get("training_s")
+        seconds = model.timing.get("training_s")
         if isinstance(seconds, int | float):
             found.setdefault("training_s", []).append(seconds)
     return {name: round(sum(one) / len(one), 1) for name, one in found.items()}

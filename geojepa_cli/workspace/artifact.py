@@ -13,7 +13,7 @@ from geojepa_cli.errors import DataError, nearest, wrong_argument
 from geojepa_cli.hints import Hint
 from geojepa_cli.workspace.durable import file_sha256
 from geojepa_cli.workspace.kinds import KINDS, rebuild_hint
-from geojepa_cli.workspace.manifest import MANIFEST, remains_of
+from geojepa_cli.workspace.manifest import MANIFEST, TIMING, remains_of
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,15 @@ class Artifact:
     def attribution(self) -> list[str]:
         """Attribution lines: the data sources and licences that users of the artifact must credit."""
         return list(self.manifest["attribution"])
+
+    @property
+    def timing(self) -> dict[str, Any]:
+        """Content of `timing.json`, which is no part of the id. Empty if it cannot be read."""
+        try:
+            found = json.loads((self.path / TIMING).read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def file(self, name: str) -> Path:
         """Returns the path of one of the artifact's files. Does not check the content of the file.
