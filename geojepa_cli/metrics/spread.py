@@ -7,7 +7,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-DEAD = 0.01  # maximum standard deviation of a dead dimension, as a fraction of the root mean square of all values
+# Largest standard deviation of a dead dimension, relative to the root mean square of its own values, or of the values
+# of all dimensions. The second is smaller, because healthy dimensions differ in scale: most units of a GELU are small.
+DEAD = 0.01
+DEAD_OF_ALL = 0.001
 
 
 class Spread(NamedTuple):
@@ -17,7 +20,7 @@ class Spread(NamedTuple):
         std: standard deviation of the dimensions, averaged over the dimensions.
         variance_min, variance_median, variance_max: lowest, median and highest variance of a dimension.
         dead: share of dead dimensions. A dimension is dead if its standard deviation is at most `DEAD` times the root
-            mean square of all values of all dimensions.
+            mean square of its values, or at most `DEAD_OF_ALL` times that of all values of all dimensions.
         relative: root mean square distance of the vectors from their mean, divided by the root mean square length of
             the vectors. 0 if all vectors are equal, 1 if their mean is zero.
     """
@@ -36,7 +39,8 @@ def spread(vectors: Tensor) -> Spread:
     size = x.square().mean()
     centred = x - x.mean(0)
     variance = centred.square().sum(0) / max(len(x) - 1, 1)
-    dead = (variance <= DEAD**2 * size).to(torch.float64).mean()
+    largest = torch.maximum(DEAD**2 * x.square().mean(0), DEAD_OF_ALL**2 * size)
+    dead = (variance <= largest).to(torch.float64).mean()
     relative = (centred.square().mean() / size.clamp(min=1e-300)).sqrt()
     figures = (variance.sqrt().mean(), variance.min(), variance.median(), variance.max(), dead, relative)
     return Spread(*torch.stack(figures).tolist())

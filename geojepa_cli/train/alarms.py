@@ -19,7 +19,7 @@ EQUAL = 0.05
 # is more. Healthy models have 35 % and more. Vectors on a line have 1; tile vectors pooled from them have up to 3.
 LOW_RANK_SHARE = 0.05
 LOW_RANK = 2.0
-# Largest share of dead dimensions of a healthy model, which has none.
+# Largest share of dead dimensions of a healthy model, which has at most 2.5 %, in its summary.
 DEAD_SHARE = 0.1
 # Smallest relative change of vectors if the data of a modality are exchanged. Tags change entity vectors by 1.4, which
 # is the largest value to expect. Images change tile vectors by 1.0, less if a tile has few patches.
