@@ -82,7 +82,6 @@ SIZE = {
     "model.predictor_heads": 6,
     "train.accumulation": 1,
     "train.batch_tokens": 4096,
-    "train.epochs": None,
 }
 # for runs of fewer than 2,000 steps; the thesis's learning rate, momentum and ramps stay as they are
 SHORT = {"train.lr": 1.4e-3, "train.ema_momentum": 0.99, "train.warmup": 0.05, "train.cooldown": 0.3}
@@ -179,11 +178,10 @@ def train(
 ) -> Artifact:
     """Trains a variant, or only initialises it if its name ends with `-first`. Returns its artifact."""
     variant = VARIANTS[name.removesuffix(FIRST)]
-    settings = dict(variant.settings)
-    pairs = [f"{key}={json.dumps(value)}" for key, value in settings.items()]
-    tokens = load_run_config(variant.config, pairs).train
+    settings = {**variant.settings, "train.max_steps": 1, "train.epochs": None}
+    tokens = load_run_config(variant.config, [f"{key}={json.dumps(value)}" for key, value in settings.items()]).train
     budget = max(1, round(options.tokens / (tokens.batch_tokens * tokens.accumulation)))
-    settings |= {"train.max_steps": 0 if name.endswith(FIRST) else budget, "train.epochs": None}
+    settings["train.max_steps"] = 0 if name.endswith(FIRST) else budget
     made = f"transfer-{name}-{seed}"
     return stages.pretrain(
         workspace, variant.config, regions, name=made, set_=settings, seed=seed, threads=options.threads

@@ -15,6 +15,7 @@ from synthetic_workspace import add_region, new_workspace
 
 from geojepa_cli import Workspace, stages
 from geojepa_cli.errors import DataError, NotFoundError
+from geojepa_cli.models.image_weights import torchvision_models
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.images import ImageStore
 from geojepa_cli.workspace.artifact import Artifact
@@ -115,11 +116,9 @@ def test_pixels_are_masked_in_training_and_embed_does_not_need_the_encoder(works
 def test_weights_of_a_file_give_the_version_and_their_path_leaves_no_trace(
     workspace: Workspace, tmp_path: Path
 ) -> None:
-    import torchvision
-
     weights = tmp_path / "secret" / "w.pth"
     weights.parent.mkdir()
-    torch.save(torchvision.models.resnet50(weights=None).state_dict(), weights)
+    torch.save(torchvision_models().resnet50(weights=None).state_dict(), weights)
     model = pretrain(workspace, "m", "--set", f"model.image_weights={weights}")
     (tokens,) = tokens_of(workspace)
     version = tokens.params["image_version"]

@@ -49,9 +49,20 @@ def test_t_has_the_thesis_size() -> None:
     model = config.model
     assert (model.depth, model.embed_dim, model.num_heads) == (12, 384, 8)
     assert (model.predictor_depth, model.predictor_dim) == (4, 256)
-    masking = config.masking
+    paper, masking = load_config("paper-t").model, load_config("paper-t").masking
+    assert (paper.pooling, paper.place_weight, paper.summary_dim) == ("max_mean", 1, 0)
     assert (masking.random, masking.area, masking.num_targets, masking.random_ratio) == (0.2, 0.6, 4, 0.45)
     assert (config.loss.vicreg_beta, config.loss.variance_weight, config.loss.covariance_weight) == (0.05, 25, 1)
+
+
+def test_our_configurations_differ_in_size_modalities_and_training_only() -> None:
+    free = {"modalities", "embed_dim", "depth", "num_heads", "predictor_dim", "predictor_depth", "predictor_heads"}
+    free |= {"shared_context", "geometry_encoder", "geometry_dim", "fusion", "modality_dropout", "patch_px"}
+    models = [load_config(name).model for name in ("t", "gt", "ti", "gti", "small", "tiny")]
+    assert len({str(model.model_dump(exclude=free)) for model in models}) == 1
+    for one, other in (("t", "gt"), ("t", "small"), ("t", "tiny"), ("ti", "gti")):
+        first, second = load_config(one), load_config(other)
+        assert (first.masking, first.loss) == (second.masking, second.loss)
 
 
 def test_the_paper_configurations_have_the_values_of_table_34() -> None:

@@ -38,6 +38,13 @@ def test_spread_equals_sklearn_and_numpy() -> None:
     assert found.relative == pytest.approx(np.sqrt((distances**2).mean() / (x**2).sum(1).mean()))
 
 
+@pytest.mark.parametrize(("size", "mean", "dead"), [(0.005, 0.0, 0.0), (0.005, 1.0, 0.5), (0.0005, 0.0, 0.5)])
+def test_small_dimensions_are_alive_unless_they_hardly_vary(size: float, mean: float, dead: float) -> None:
+    x = torch.randn(200, 8, generator=torch.Generator().manual_seed(0))
+    x[:, 4:] = mean + size * x[:, 4:]
+    assert spread(x).dead == dead
+
+
 @pytest.mark.parametrize(("vectors", "relative"), [(torch.ones(5, 3), 0.0), (torch.tensor([[1.0], [-1.0]]), 1.0)])
 def test_the_relative_spread_of_equal_vectors_is_zero_and_of_centred_ones_one(
     vectors: torch.Tensor, relative: float

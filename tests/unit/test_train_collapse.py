@@ -22,6 +22,7 @@ from geojepa_cli.train.data import TrainingData
 from geojepa_cli.train.log import read_metrics
 from geojepa_cli.train.loop import train
 
+PRESET = ("model.pooling=counts", "model.place_weight=0.05", "model.summary_dim=512")  # which `config_of` leaves out
 IMAGES = ("model.modalities=[tags, image]", "model.patch_px=112")
 
 
@@ -75,6 +76,12 @@ COLLAPSES = {
         constant,
         (),
         r"representations collapsed at step N: all tile vectors are nearly equal",
+    ),
+    "constant output, counts": (
+        output,
+        constant,
+        PRESET,
+        r"representations collapsed at step N: all entity vectors are nearly equal",
     ),
     "rank 1": (output, rank_one, (), r"representations collapsed at step N: effective rank 1 of 32 \(entity vectors\)"),
     "dead dimensions": (
@@ -138,7 +145,7 @@ def _inject_at(
 
 
 HEALTHY = {
-    "tiny": (),
+    "tiny": PRESET,
     "images": IMAGES,
     "vicreg on tiles": ("loss.tile_weight=1", "model.predict_tile=false", "train.lr=5e-3"),
     "thesis": (
@@ -150,7 +157,7 @@ HEALTHY = {
 }
 
 
-QUICK = ("vicreg on tiles", "thesis")  # the others take half a minute each
+QUICK = ("tiny", "vicreg on tiles", "thesis")  # the others take half a minute each
 
 
 @pytest.mark.parametrize(
