@@ -25,6 +25,7 @@ SUPERVISED_HEAD = "supervised"  # name of the head of a model that is trained on
 Vectors = Mapping[str, NDArray[np.float32]]
 Key = tuple[str, str]  # names of model and head
 Runs = Sequence[Sequence[Fold]]  # folds of each seed
+SLOWEST = ("boosting", "mlp", "sgd", "linear")  # heads, in the order of the time that a fit takes
 
 
 class _Job(NamedTuple):
@@ -86,6 +87,8 @@ def fit_heads(
                     dummy[run, fold.test] = predict_dummy(data.labels, fold)
                 wanted = [head for head in heads if place or not run or head in SEEDED]
                 jobs += [_Job(place, run, fold, model, head) for model in vectors for head in wanted]
+    # a slow head that starts last would run alone
+    jobs.sort(key=lambda job: SLOWEST.index(job.head))
     own = [(place, run, fold) for place, runs in enumerate(shares) for run, folds in enumerate(runs) for fold in folds]
     trained = len(own) * len(supervised)
     total = trained + len(jobs)
