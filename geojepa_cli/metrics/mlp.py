@@ -10,7 +10,7 @@ from torch import Tensor, nn
 MAX_EPOCHS = 200  # GeoJEPA thesis, section 6.4.1
 PATIENCE = 5  # epochs without an improvement after which training stops
 PLATEAU = 1  # epochs without an improvement that do not reduce the learning rate
-IMPROVEMENT = 0.01  # an improvement lowers the validation error by at least this share
+IMPROVEMENT = 0.02  # an improvement lowers the validation error by at least this share
 DROPOUT = 0.1
 
 
@@ -65,7 +65,7 @@ def fit_mlp(
         hidden: width of the hidden layer. None: there is no hidden layer, so the model is linear.
         max_epochs: maximum number of epochs.
         patience: training stops after this number of epochs without an improvement. An improvement is a validation MAE
-            at least 1 % below that of the previous improvement.
+            at least 2 % below that of the previous improvement.
         batch_size: rows per step. None means a 32nd of the rows, but at least 64 and at most 256.
         learning_rate: initial learning rate. It is halved after every two epochs without an improvement.
         weight_decay, dropout: weight decay of AdamW, and dropout probability of the hidden layer.
