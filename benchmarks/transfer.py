@@ -40,7 +40,7 @@ from geojepa_cli.evaluate.protocols import NO_PRETRAINING, TRANSFER, weakest
 from geojepa_cli.stages.embedding_model import Model, find_model
 from geojepa_cli.stages.probe_protocols import find_protocols
 from geojepa_cli.stages.probe_regions import region_groups
-from geojepa_cli.stages.reports import read_probe
+from geojepa_cli.stages.report_probes import read_probe
 from geojepa_cli.tasks.splits import Groups, next_to
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace

@@ -13,7 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console as RichConsole
+from rich.console import OverflowMethod
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -30,7 +32,7 @@ PLAIN_WIDTH = 140  # width of tables that are written to a file or a pipe
 # C1, bidirectional overrides), and lone surrogates, which cannot be encoded
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
-_NUMBER = re.compile(r"[-–]?|[-−+]?[\d,]*\.?\d+(e[-+]?\d+)?( ?%| [^\W\d]+)?")
+_NUMBER = re.compile(r"[-–]?|[-−+]?[\d,]*\.?\d+(e[-+]?\d+)?( ?%| [^\W\d]+)?\*?")
 
 _out = RichConsole(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 _err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
@@ -163,15 +165,22 @@ def table(
     rows: Sequence[Sequence[object]],
     caption: str | None = None,
     red: Sequence[str] = (),
+    compact: bool = False,
 ) -> None:
-    """Prints a table on stdout. Columns of numbers are right-aligned. Cells whose text is one of `red` are red."""
+    """Prints a table on stdout. Columns of numbers are right-aligned. Cells whose text is one of `red` are red.
+
+    A compact table has no lines between its columns, so that more of them fit on a terminal.
+    """
     if _only_errors:
         return
     view = Table(title=_shown(title), title_justify="left", caption=caption and _shown(caption), caption_justify="left")
     view.show_header = any(columns)
+    if compact:
+        view.box, view.padding, view.pad_edge = SIMPLE_HEAD, (0, 1, 0, 0), False
     for index, name in enumerate(columns):
         numeric = bool(rows) and all(_is_number(row[index]) for row in rows)
-        view.add_column(_shown(name), justify="right" if numeric else "left")
+        overflow: OverflowMethod = "fold" if compact else "ellipsis"
+        view.add_column(_shown(name), justify="right" if numeric else "left", overflow=overflow)
     for row in rows:
         cells = [(str(cell), _shown(str(cell))) for cell in row]
         view.add_row(*(f"[bold red]{shown}[/]" if text in red else shown for text, shown in cells))
@@ -200,5 +209,5 @@ def emit_json_each(command: str, made: Sequence[tuple[str, Mapping[str, Any]]]) 
 
 
 def _is_number(cell: object) -> bool:
-    """Returns True if a table cell is a number (with or without unit), empty, or a dash for a missing number."""
+    """Returns True if a table cell is a number (with or without unit or `*`), empty, or a dash for a missing number."""
     return _NUMBER.fullmatch(str(cell).strip()) is not None

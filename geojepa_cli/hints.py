@@ -293,6 +293,6 @@ def paste(*words: str) -> str:
 
 
 def _key(option: Option) -> str:
-    """Returns the name of an option. For `--set KEY=VALUE` and `--draw KEY=VALUE`, the key is appended to the name."""
+    """Returns what identifies an option in a command: its name, or `--set KEY` for `--set KEY=VALUE`."""
     name, value = option
     return f"{name} {(value or '').partition('=')[0].strip()}" if name in ("--set", "--draw") else name

@@ -8,11 +8,12 @@ from __future__ import annotations
 from itertools import product
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from geojepa_cli.config.images import TUNED_BASELINES
 from geojepa_cli.models.registry import resolve
 
 if TYPE_CHECKING:
     from geojepa_cli.baselines.supervised import Fitted, TaskTiles
-    from geojepa_cli.config.supervised import TagCountConfig, TagformerConfig
+    from geojepa_cli.config.supervised import SupervisedConfig
     from geojepa_cli.evaluate.folds import Fold
 
 
@@ -35,6 +36,8 @@ _TAG_COUNT_MLP = Supervised(
     "geojepa_cli.config.supervised:load_tag_count_mlp", "geojepa_cli.baselines.tag_count_mlp:fit"
 )
 
+_TUNED = Supervised("geojepa_cli.config.supervised:load_tuned", "geojepa_cli.baselines.tuned_backbone:fit")
+
 # name for the option `--model` of `probe` -> its code; names that start with `paper-` have about the size of the thesis
 SUPERVISED: dict[str, Supervised] = {
     f"{size}{name}": code
@@ -45,12 +48,12 @@ SUPERVISED: dict[str, Supervised] = {
             *((f"tagformer{inputs}", _TAGFORMER) for inputs in ("", "-p", "-s", "-sp")),
         ],
     )
-}
+} | dict.fromkeys(TUNED_BASELINES, _TUNED)
 
 
-def supervised_config(name: str) -> TagformerConfig | TagCountConfig:
+def supervised_config(name: str) -> SupervisedConfig:
     """Returns the configuration of a supervised baseline, a key of `SUPERVISED`."""
-    return cast("TagformerConfig | TagCountConfig", resolve(SUPERVISED[name].config)(name))
+    return cast("SupervisedConfig", resolve(SUPERVISED[name].config)(name))
 
 
 def fit_supervised(name: str, tiles: TaskTiles, fold: Fold, clamp: tuple[float, float], seed: int) -> Fitted:

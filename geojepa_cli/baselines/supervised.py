@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from geojepa_cli import hints
-from geojepa_cli.config.supervised import FitConfig
+from geojepa_cli.config.modality import TAGS_ONLY, Modality, Needs
+from geojepa_cli.config.supervised import FitConfig, TuneFitConfig
 from geojepa_cli.errors import GeojepaError
 from geojepa_cli.evaluate.folds import Floats, Fold, Rows
 from geojepa_cli.models.base import TagList
@@ -23,8 +25,11 @@ from geojepa_cli.store.sampler import TokenBudgetSampler
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
 from geojepa_cli.train.data import count_tags
-from geojepa_cli.train.optimizer import build_optimizer
+from geojepa_cli.train.optimizer import build_optimizer, set_learning_rate
 from geojepa_cli.train.schedule import learning_rate
+
+if TYPE_CHECKING:
+    from geojepa_cli.models.image_encoders import ImageEncoder
 
 FOLD_STRIDE = 1_000_003  # distance of the seeds of two folds
 
@@ -38,7 +43,11 @@ class TaskTiles:
         view: entities and tags that the model sees.
         rows: index of each tile in the dataset, in ascending order, int64 [n].
         labels: label of each tile, float64 [n].
-        tag_table: text embedding of every distinct tag of the dataset, on the device to train on. float32 [V, E]
+        tag_table: text embedding of every distinct tag of the dataset, on the device to train on. float32 [V, E]. Empty
+            for a model that reads images.
+        needs: modalities that the model reads.
+        backbone: function that loads the network with which the training of an image backbone begins, for images with a
+            given side in pixels. None for other models.
     """
 
     store: TileStore
@@ -46,6 +55,8 @@ class TaskTiles:
     rows: Rows
     labels: Floats
     tag_table: Tensor
+    needs: Needs = TAGS_ONLY
+    backbone: Callable[[int], ImageEncoder] | None = None
 
     @property
     def device(self) -> torch.device:
@@ -61,15 +72,20 @@ class TaskTiles:
         return count_tags(self.store, self.view.restrict(self.rows[places]))
 
     def sampler(self, places: Rows, budget: int, seed: int = 0, shuffle: bool = True) -> TokenBudgetSampler:
-        """Returns the sampler that divides some of the tiles, at positions `places` in `rows`, into batches."""
+        """Returns the sampler that divides some of the tiles, at positions `places` in `rows`, into batches.
+
+        A tile costs its tokens. For a model that reads images, it costs 1.
+        """
         rows = self.rows[places]
         lengths = self.store.compiled(self.view).lengths[rows].astype(np.int64)
+        if Modality.IMAGE in self.needs:
+            lengths = np.zeros_like(lengths)
         # an empty tile costs a token too, because a mask can hide all entities of many tiles
         return TokenBudgetSampler(rows, lengths, budget, seed, shuffle, block=1, tile_cost=1)
 
     def read(self, rows: Rows) -> tuple[TileBatch, NDArray[np.int64]]:
         """Reads tiles. Returns the batch, on the device to train on, and the positions of the tiles in `self.rows`."""
-        batch = self.store.read(self.view, rows).to(self.device)
+        batch = self.store.read(self.view, rows, self.needs).to(self.device)
         return batch, np.searchsorted(self.rows, rows)
 
 
@@ -103,7 +119,12 @@ class Fitted:
 
 
 def fit_and_predict(
-    net: LabelNet, tiles: TaskTiles, fold: Fold, clamp: tuple[float, float], config: FitConfig, seed: int
+    net: LabelNet,
+    tiles: TaskTiles,
+    fold: Fold,
+    clamp: tuple[float, float],
+    config: FitConfig | TuneFitConfig,
+    seed: int,
 ) -> Fitted:
     """Trains a network on the training tiles of a fold, and predicts the labels of its test tiles.
 
@@ -125,17 +146,16 @@ def fit_and_predict(
     """
     mean, scale = float(tiles.labels[fold.train].mean()), float(tiles.labels[fold.train].std()) or 1.0
     labels = torch.from_numpy(tiles.labels).to(tiles.device)
-    sampler = tiles.sampler(fold.train, config.batch_tokens, seed)
+    sampler = tiles.sampler(fold.train, config.batch_budget, seed)
     schedule = config.schedule()
-    optimizer = build_optimizer(net, schedule)
+    optimizer = build_optimizer(net, schedule, config.lr_shares)
     checked = fold.val if len(fold.val) else fold.train
     best, best_epoch, best_state = float("inf"), 0, copy.deepcopy(net.state_dict())
     for epoch in range(config.epochs):
         plan = sampler.plan(epoch)
         net.train()
         for index, rows in enumerate(plan):
-            for group in optimizer.param_groups:
-                group["lr"] = learning_rate(schedule, (epoch + (index + 1) / len(plan)) / config.epochs)
+            set_learning_rate(optimizer, learning_rate(schedule, (epoch + (index + 1) / len(plan)) / config.epochs))
             batch, places = tiles.read(rows)
             target = ((labels[torch.from_numpy(places).to(tiles.device)] - mean) / scale).float()
             loss = F.mse_loss(net(batch), target)
@@ -143,7 +163,7 @@ def fit_and_predict(
             torch.nn.utils.clip_grad_norm_(net.parameters(), schedule.grad_clip)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        predicted = (predict(net, tiles, checked, config.batch_tokens) * scale + mean).clip(*clamp)
+        predicted = (predict(net, tiles, checked, config.batch_budget) * scale + mean).clip(*clamp)
         error = float(np.abs(predicted - tiles.labels[checked]).mean())
         if error < best:
             best, best_epoch, best_state = error, epoch + 1, copy.deepcopy(net.state_dict())
@@ -152,7 +172,7 @@ def fit_and_predict(
         elif epoch + 1 - best_epoch >= config.patience:
             break
     net.load_state_dict(best_state)
-    found = predict(net, tiles, fold.test, config.batch_tokens) * scale + mean
+    found = predict(net, tiles, fold.test, config.batch_budget) * scale + mean
     return Fitted(found.clip(*clamp), net.count_parameters(), epoch + 1, best_epoch)
 
 
@@ -170,7 +190,7 @@ def predict(net: LabelNet, tiles: TaskTiles, places: Rows, budget: int) -> Float
         net: trained network.
         tiles: tiles of the task.
         places: positions of the tiles in `tiles.rows`, int64 [m].
-        budget: maximum number of tokens in a batch.
+        budget: maximum cost of a batch, see `TaskTiles.sampler`.
     """
     net.eval()
     found = np.full(len(tiles.rows), np.nan)

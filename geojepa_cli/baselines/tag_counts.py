@@ -6,14 +6,12 @@ are a fixed list of the package (`tags.frequent`), so the columns are the same i
 
 from __future__ import annotations
 
-import torch
-
 from geojepa_cli.config.modality import TAGS_ONLY
 from geojepa_cli.models.base import BatchVectors, FrozenInputs
-from geojepa_cli.nn.counts import count_columns, tile_of_tags
+from geojepa_cli.nn.counts import count_columns, count_tile_tags
 from geojepa_cli.nn.packing import segment_ids
 from geojepa_cli.store.batch import TileBatch
-from geojepa_cli.tags.frequent import KEY, frequent_tags, list_version
+from geojepa_cli.tags.frequent import frequent_tags, list_version
 
 
 class TagCounts:
@@ -27,12 +25,8 @@ class TagCounts:
     needs = TAGS_ONLY
 
     def __init__(self, inputs: FrozenInputs) -> None:
-        listed = inputs.tag_list
-        place = {text: column for column, text in enumerate(frequent_tags())}
-        self._size = len(place)
-        texts = (listed.texts(), (KEY.format(key) for key in listed.keys))
-        columns = [[place.get(text, len(place)) for text in kind] for kind in texts]
-        self._columns = torch.tensor(columns, dtype=torch.int64, device=inputs.device)  # [2, V]
+        self._size = len(frequent_tags())
+        self._columns = inputs.tag_list.frequent_columns().to(inputs.device)  # [2, V]
 
     @staticmethod
     def params() -> dict[str, str]:
@@ -42,10 +36,8 @@ class TagCounts:
     def encode(self, batch: TileBatch) -> BatchVectors:
         """Computes the vectors of the batch's entities [T, 600] and tiles [B, 600]."""
         columns = self._columns.index_select(1, batch.tag_ids).flatten()  # tags, then keys
-        count = len(batch.tag_ids)
-        entity = segment_ids(batch.tag_offsets, count).repeat(2)
-        tile = tile_of_tags(batch.tag_offsets, batch.cu_seqlens, count).repeat(2)
+        entity = segment_ids(batch.tag_offsets, len(batch.tag_ids)).repeat(2)
         return BatchVectors(
             count_columns(columns, entity, len(batch.tag_offsets) - 1, self._size),
-            count_columns(columns, tile, len(batch.cu_seqlens) - 1, self._size),
+            count_tile_tags(self._columns, batch.tag_ids, batch.tag_offsets, batch.cu_seqlens, self._size),
         )

@@ -14,6 +14,7 @@ from geojepa_cli.commands.tables.analysis import print_analysis
 from geojepa_cli.commands.tables.counts import print_path
 from geojepa_cli.commands.tables.tasks import print_tasks
 from geojepa_cli.errors import UsageError
+from geojepa_cli.stages.exports import check_format
 from geojepa_cli.stages.task_analysis import ANALYSIS_FILE
 from geojepa_cli.stages.tasks import REPORT_FILE
 from geojepa_cli.workspace.artifact import Artifact
@@ -77,6 +78,16 @@ Attribution = Annotated[
     list[str] | None,
     typer.Option(help="With `--labels`: text that credits the source of the file. Repeat for several lines."),
 ]
+Export = Annotated[
+    str | None,
+    typer.Option(
+        help="Also write the tiles of each task as a folder for another program. `autogluon`: images, and CSV files "
+        "with tag counts and labels, for AutoGluon's multimodal predictor."
+    ),
+]
+Masked = Annotated[
+    bool, typer.Option("--masked", help="With `--export`: leave out the tags and entities that reveal the label.")
+]
 
 
 @example(region="state-college", labels="prices.csv", label="price")
@@ -100,6 +111,8 @@ def build_tasks(
     reduce: Reduce = None,
     crs: Crs = None,
     attribution: Attribution = None,
+    export: Export = None,
+    masked: Masked = False,
     json: options.Json = False,
 ) -> None:
     """Make labels and train/validation/test splits of prediction tasks, and mask the tags that reveal a label."""
@@ -107,6 +120,7 @@ def build_tasks(
     shared = (seed, min_entities, max_entities, box, with_imagery, split, folds, buffer)
     of_file = {"label": label, "name": name, "reduce": reduce, "crs": crs, "attribution": attribution}
     _check_combination(task, analyze, labels, of_file)
+    _check_export(export, masked, analyze)
     if analyze is not None:
         analysis = stages.analyze_task(workspace, analyze, region, *shared)
         if json:
@@ -118,7 +132,23 @@ def build_tasks(
         made = stages.build_labels(workspace, labels, label, region, name, reduce, crs, attribution or (), *shared)
     else:
         made = stages.build_tasks(workspace, region, task, *shared)
-    _print(made, json)
+    _print(made, [] if export is None else stages.export_task(workspace, export, made, None, masked), json)
+
+
+def _check_export(export: str | None, masked: bool, analyze: str | None) -> None:
+    """Checks the options of an export.
+
+    Raises:
+        UsageError: the format is unknown, or the options cannot be combined with others.
+    """
+    if masked and export is None:
+        hint = hints.run("build-tasks", export="autogluon", masked=True)
+        raise UsageError("`--masked` requires `--export`: tasks always have a masked variant too", hint)
+    if export is not None:
+        check_format(export)
+    if export is not None and analyze is not None:
+        hint = hints.run("build-tasks", task=analyze, export=export, masked=masked)
+        raise UsageError("`--analyze` cannot be combined with `--export`", hint)
 
 
 def _check_combination(
@@ -146,11 +176,13 @@ def _check_combination(
         )
 
 
-def _print(made: list[Artifact], json: bool) -> None:
+def _print(made: list[Artifact], exported: list[Artifact], json: bool) -> None:
     reports = [(artifact, artifact.read_json(REPORT_FILE)) for artifact in made]
     if json:
-        console.emit_json_each("build-tasks", [(artifact.ref, report) for artifact, report in reports])
+        answers = [(artifact.ref, report) for artifact, report in reports]
+        answers += [(artifact.ref, {"path": str(artifact.path), **artifact.counts}) for artifact in exported]
+        console.emit_json_each("build-tasks", answers)
         return
     print_tasks([(artifact.name.removesuffix(f".{report['task']}"), report) for artifact, report in reports])
-    for artifact in made:
+    for artifact in [*made, *exported]:
         print_path(artifact)

@@ -28,6 +28,7 @@ def embed(
     ] = False,
     min_entities: options.MinEntities = None,
     max_entities: options.MaxEntities = None,
+    alpha: options.Alpha = 0.0,
     device: options.Device = "auto",
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
@@ -35,7 +36,7 @@ def embed(
     """Compute embeddings of the tiles and map entities of a region."""
     workspace = options.workspace(ctx)
     made = embeddings.embed(
-        workspace, model, region, task, masked, min_entities, max_entities, device=device, threads=threads
+        workspace, model, region, task, masked, min_entities, max_entities, device=device, threads=threads, alpha=alpha
     )
     if json:
         console.emit_json_each("embed", [(artifact.ref, _result(artifact)) for artifact in made])

@@ -41,6 +41,7 @@ def knn(
     html: Annotated[bool, typer.Option("--html", help="Also make an HTML page with a map of each result.")] = False,
     min_entities: options.MinEntities = None,
     max_entities: options.MaxEntities = None,
+    alpha: options.Alpha = 0.0,
     device: options.Device = "auto",
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
@@ -59,6 +60,7 @@ def knn(
         max_entities,
         device,
         threads,
+        alpha,
     )
     answer = made.read_json(JSON_FILE)
     page = str(made.file(PAGE_FILE)) if html else None
@@ -81,6 +83,7 @@ def print_neighbours(answer: dict[str, Any], made: Artifact, page: str | None) -
         rows.append([result["rank"], f"{result['cosine']:.4f}", "\n".join(lines)])
     what = "entities" if query["entity"] else "tiles"
     title = f"Most similar to {query['entity'] or query['tile']} of {answer['searched']:,} {what}, by {answer['model']}"
+    title += f" with alpha {answer['alpha']:g}" if "alpha" in answer else ""
     caption = "; ".join(made.attribution) or None
     columns = ["", "cosine", "tile, region, latitude and longitude; main tags; link"]
     console.table(title, columns, rows, caption)

@@ -51,6 +51,14 @@ MaxEntities = Annotated[
         "--max-entities", help=f"Leave out tiles with more entities than this. Default: {DEFAULT_LIMITS.high}."
     ),
 ]
+Alpha = Annotated[
+    float,
+    typer.Option(
+        "--alpha",
+        help="Shift the embeddings of entities, from 0 (the model's embedding of the entity in its surroundings) to 1 "
+        "(its embedding of the entity alone).",
+    ),
+]
 Bbox = Annotated[
     str | None,
     typer.Option("--bbox", help="Use only tiles that intersect this bounding box: `west,south,east,north` in degrees."),

@@ -82,7 +82,7 @@ PriceIn = Annotated[
     float | None, typer.Option("--price-in", help="Price in USD of a million tokens sent to the language model.")
 ]
 PriceOut = Annotated[
-    float | None, typer.Option("--price-out", help="Price in USD of a million tokens received from it.")
+    float | None, typer.Option("--price-out", help="Price in USD of a million tokens that the language model returns.")
 ]
 Tiles = Annotated[
     int | None, typer.Option("--tiles", help=f"Number of test tiles to ask a language model about. Default: {TILES}.")
@@ -118,7 +118,9 @@ def probe(
     without_shared: Annotated[
         bool,
         typer.Option(
-            "--without-shared", help="Also test embeddings made without OSM elements that lie in several zoom-14 tiles."
+            "--without-shared",
+            help="Also test embeddings made without OSM elements that lie in several zoom-14 tiles. "
+            "Such elements can be in training data and in test data.",
         ),
     ] = False,
     base_url: BaseUrl = None,

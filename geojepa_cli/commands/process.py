@@ -46,15 +46,15 @@ def process(
     image_encoder: Annotated[
         str,
         typer.Option(
-            help="Frozen encoder that computes image tokens: `vit_b_16`, `resnet50`, `efficientnet_b0`, `geoembed`, or "
-            "`none`. `pretrain` and `embed` compute missing tokens."
+            help="Frozen encoder that computes image tokens: `vit_b_16`, `resnet50`, `efficientnet_b0`, `scalemae`, "
+            "`geoembed`, or `none`. `pretrain` and `embed` compute missing tokens."
         ),
     ] = NO_ENCODER,
     image_weights: Annotated[
         str | None,
         typer.Option(
             help="File with the weights of the image encoder, or `random` for random weights. Default: the file in "
-            "torchvision's cache; for `geoembed`, the file in the package geoembed."
+            "torchvision's cache; for `geoembed`, the file in the package geoembed. `scalemae` needs a file."
         ),
     ] = None,
     threads: options.Threads = options.default_threads(),

@@ -53,8 +53,8 @@ SkipFailed = Annotated[
 ImageSize = Annotated[
     int,
     typer.Option(
-        help="Width and height in pixels of tile images that are drawn, or cut from GeoTIFFs or VRTs. "
-        f"Models need {stage.DEFAULT_IMAGE_SIZE}."
+        help="Width and height, in pixels, of tile images that geojepa draws, or cuts from GeoTIFFs or VRTs. "
+        f"Other image tiles keep their size. Models need {stage.DEFAULT_IMAGE_SIZE}."
     ),
 ]
 Bands = Annotated[

@@ -62,7 +62,10 @@ class GlyphConfig(Section):
         default=0.5, gt=1e-3, le=1, description="maximum height of the digits, as a fraction of the tile side"
     )
     gap_low: float = Field(
-        default=0.05, gt=0, le=1, description="minimum gap between the two digits, as a fraction of their height"
+        default=0.05,
+        gt=0,
+        le=1,
+        description="minimum gap between the two digits of the drawn number, as a fraction of their height",
     )
     gap_high: float = Field(
         default=0.3, gt=0, le=1, description="maximum gap between the two digits, as a fraction of their height"

@@ -42,6 +42,9 @@ class LossConfig(Section):
     tile_prediction_weight: Weight = Field(
         default=1.0, description="weight of the tile prediction loss; used only if `model.predict_tile` is true"
     )
+    tag_prediction_weight: Weight = Field(
+        default=4.0, description="weight of the tag prediction loss; used only if `model.summary_dim` is above 0"
+    )
     regulariser: Literal["vicreg", "sigreg", "none"] = Field(
         default="vicreg",
         description="regulariser that prevents collapse (equal embeddings for all inputs): `vicreg` (GeoJEPA thesis), "

@@ -85,6 +85,19 @@ class ModelConfig(Section):
         default="mean",
         description="weights of an entity's tags: `mean`, equal weights (GeoJEPA thesis), or `learned`, trained ones",
     )
+    place_weight: Share = Field(
+        default=1.0,
+        description="weight of tags that say which place or thing it is (names, addresses, references, links) in the "
+        "mean over an entity's tags; all other tags have weight 1 (GeoJEPA thesis: 1)",
+    )
+    summary_dim: Int = Field(
+        default=0,
+        ge=0,
+        le=MAX_WIDTH,
+        description="width of the summary: a layer that reads the pooled vector of a tile, and from which the model "
+        "predicts the tags and keys in the tile; the summary becomes a part of the tile vector; 0: no summary (GeoJEPA "
+        "thesis)",
+    )
     geometry_encoder: Literal["fourier", "polygon_gnn"] = Field(
         default="fourier", description="encoder that computed the geometry vectors (GeoJEPA thesis: `polygon_gnn`)"
     )
@@ -102,10 +115,11 @@ class ModelConfig(Section):
         description="fraction of the entities that lose either their tags or their geometry in training; used only if "
         "the model reads geometry",
     )
-    image_encoder: Literal["patch", "vit_b_16", "resnet50", "efficientnet_b0", "geoembed"] = Field(
+    image_encoder: Literal["patch", "vit_b_16", "resnet50", "efficientnet_b0", "scalemae", "geoembed"] = Field(
         default="patch",
         description="image encoder: `patch` is a patch embedding that is trained; all others are frozen. `vit_b_16` "
-        "(GeoJEPA thesis), `resnet50` and `efficientnet_b0` need torchvision, `geoembed` needs the extra `aerial`",
+        "(GeoJEPA thesis), `resnet50` and `efficientnet_b0` need torchvision, `scalemae` needs a file with weights, "
+        "`geoembed` needs the extra `aerial`",
     )
     image_weights: str | None = Field(
         default=None,

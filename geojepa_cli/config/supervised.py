@@ -8,8 +8,9 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from geojepa_cli.config.baselines import MAX_COLUMNS, TransformerConfig
+from geojepa_cli.config.images import TUNED_BASELINES
 from geojepa_cli.config.numbers import Float, Int, Share
-from geojepa_cli.config.schema import MAX_TOKENS, MAX_WIDTH, TrainConfig
+from geojepa_cli.config.schema import IMAGE_PX, MAX_TOKENS, MAX_WIDTH, TrainConfig
 from geojepa_cli.config.section import ConflictError, Section
 from geojepa_cli.config.yaml import parse_yaml
 
@@ -17,8 +18,8 @@ PRESETS = "geojepa_cli.config.presets"
 LETTERS = {"": "", "-p": "p", "-s": "s", "-sp": "sp"}  # ending of the name -> inputs in addition to one-hot tags
 
 
-class FitConfig(Section):
-    """Settings of a training run on the labels of a task."""
+class LabelFitConfig(Section):
+    """Settings of a training run on the labels of a task, whatever the model reads."""
 
     epochs: Int = Field(default=25, ge=1, le=100_000, description="maximum number of passes over the training tiles")
     patience: Int = Field(
@@ -27,7 +28,6 @@ class FitConfig(Section):
         le=100_000,
         description="training stops after this number of epochs without a lower error on the validation tiles",
     )
-    batch_tokens: Int = Field(default=8192, ge=1, le=MAX_TOKENS, description="maximum number of tokens in a batch")
     lr: Float = Field(default=1e-3, gt=0, le=100, description="peak learning rate")
     warmup: Share = Field(default=0.1, description="fraction of training, at its start, with a rising learning rate")
     weight_decay: Float = Field(default=0.04, ge=0, le=100, description="weight decay of weight matrices")
@@ -37,6 +37,48 @@ class FitConfig(Section):
         return TrainConfig(
             epochs=self.epochs, lr=self.lr, warmup=self.warmup, weight_decay=self.weight_decay, schedule="cosine"
         )
+
+
+class FitConfig(LabelFitConfig):
+    """Settings of a training run of a model that reads tags."""
+
+    batch_tokens: Int = Field(default=8192, ge=1, le=MAX_TOKENS, description="maximum number of tokens in a batch")
+
+    @property
+    def batch_budget(self) -> int:
+        """Maximum cost of a batch: a tile costs its tokens."""
+        return self.batch_tokens
+
+    @property
+    def lr_shares(self) -> dict[str, float]:
+        """Learning rates that differ from `lr`, as shares of it, by the start of the parameters' names."""
+        return {}
+
+
+class TuneFitConfig(LabelFitConfig):
+    """Settings of a training run of an image backbone and its head."""
+
+    lr: Float = Field(default=1e-3, gt=0, le=100, description="peak learning rate of the head")
+    backbone_lr: Float = Field(
+        default=1e-4, gt=0, le=100, description="peak learning rate of the backbone, at most that of the head"
+    )
+    batch_images: Int = Field(default=32, ge=1, le=4096, description="maximum number of tiles in a batch")
+
+    @model_validator(mode="after")
+    def _check_rates(self) -> TuneFitConfig:
+        if self.backbone_lr > self.lr:
+            raise ConflictError(f"backbone_lr {self.backbone_lr:g} is above lr {self.lr:g}", "backbone_lr", "lr")
+        return self
+
+    @property
+    def batch_budget(self) -> int:
+        """Maximum cost of a batch: every tile costs 1."""
+        return self.batch_images
+
+    @property
+    def lr_shares(self) -> dict[str, float]:
+        """Learning rates that differ from `lr`, as shares of it, by the start of the parameters' names."""
+        return {"backbone.": self.backbone_lr / self.lr}
 
 
 class TagformerModelConfig(TransformerConfig):
@@ -92,6 +134,38 @@ class TagCountConfig(Section):
 
     model: TagCountModelConfig = TagCountModelConfig()
     train: FitConfig = FitConfig()
+
+
+class TuneModelConfig(Section):
+    """Settings of an image backbone that is trained on the labels of a task."""
+
+    encoder: Literal["vit_b_16", "resnet50", "efficientnet_b0"] = Field(
+        default="resnet50", description="network of torchvision, without its classifier"
+    )
+    image_px: Int = Field(
+        default=IMAGE_PX,
+        ge=32,
+        le=IMAGE_PX,
+        multiple_of=32,
+        description="side in pixels to which images are reduced; half the side costs about a quarter",
+    )
+
+
+class TuneConfig(Section):
+    """Complete configuration of an image backbone that is trained on the labels of a task, except the seed."""
+
+    model: TuneModelConfig = TuneModelConfig()
+    train: TuneFitConfig = TuneFitConfig()
+
+
+SupervisedConfig = TagformerConfig | TagCountConfig | TuneConfig
+
+
+def load_tuned(name: str) -> TuneConfig:
+    """Returns the configuration of an image backbone, such as `resnet50-tuned`, a key of `TUNED_BASELINES`."""
+    raw = _read("tuned.yaml")
+    raw["model"]["encoder"] = TUNED_BASELINES[name]
+    return TuneConfig.model_validate(raw)
 
 
 def load_tagformer(name: str) -> TagformerConfig:

@@ -167,20 +167,33 @@ def compare_all(
     Returns:
         One comparison for each pair, in the order of `models`.
     """
-    newest = {name: {model: errors for errors in probes for model in errors.models} for name, probes in tasks.items()}
     made = []
     for place, a in enumerate(models):
         for b in models[place + 1 :]:
-            if not _comparable(a, b):
-                continue
-            shared = {
-                name: _joined(by_model[a], by_model[b], a, b)
-                for name, by_model in newest.items()
-                if a in by_model and b in by_model and by_model[a].tiles == by_model[b].tiles
-            }
+            shared = shared_errors(tasks, a, b) if _comparable(a, b) else {}
             if any(task.dummy.sum() > 0 for task in shared.values()):
                 made.append(compare(shared, a, b, random=random))
     return made
+
+
+def shared_errors(tasks: Mapping[str, Sequence[TaskErrors]], a: str, b: str) -> dict[str, TaskErrors]:
+    """Returns the errors of two models by task, on the tiles for which both have a prediction.
+
+    Leaves out tasks on which the two models were not tested on the same tiles and folds.
+
+    Args:
+        tasks: errors of the probes of each task, oldest probe first. If several probes tested a model, the errors
+            of the newest are used.
+        a, b: names of the two models, such as `tiny (linear)`.
+    """
+    found: dict[str, TaskErrors] = {}
+    for name, probes in tasks.items():
+        newest = {model: errors for errors in probes for model in errors.models if model in (a, b)}
+        if len(newest) == 2 and newest[a].tiles == newest[b].tiles:
+            joined = _joined(newest[a], newest[b], a, b)
+            if len(joined.groups):
+                found[name] = joined
+    return found
 
 
 def _comparable(a: str, b: str) -> bool:

@@ -1,7 +1,8 @@
 """Context ratio: how much the vector of an entity depends on its surroundings, compared with its own tags.
 
 Each entity is embedded three times: as it is, with the tags of another entity, and in another tile. The two distances
-from its vector are divided by the mean distance between the vectors of different entities.
+from its vector are divided by the mean distance between the vectors of different entities. With a weight alpha, the
+surroundings count less.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from geojepa_cli.config.modality import Modality
 from geojepa_cli.evaluate.scores import rounded
+from geojepa_cli.models.alpha import alone_vectors, mix
 from geojepa_cli.models.base import Embedder
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.csr import Rows
@@ -23,7 +25,7 @@ from geojepa_cli.store.rearrange import rearrange
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
 
-SAMPLES = 32
+SAMPLES = 16  # entities of a class, for each seed
 _AT_A_TIME = 8  # entities per batch; each of them needs three tiles in the pool and three in the batch
 ALL = "all"
 
@@ -102,8 +104,14 @@ def draw_exchanges(
 
 @torch.inference_mode()
 def context_ratio(
-    store: TileStore, view: View, exchanges: Exchanges, classes: Sequence[str], embedder: Embedder, device: torch.device
-) -> list[Shift]:
+    store: TileStore,
+    view: View,
+    exchanges: Exchanges,
+    classes: Sequence[str],
+    embedder: Embedder,
+    device: torch.device,
+    alphas: Sequence[float] = (0.0,),
+) -> dict[float, list[Shift]]:
     """Measures how far vectors move when tags or surroundings are exchanged.
 
     An entity that is moved keeps its tags, its geometry and its position in the tile. It is added to the entities of
@@ -116,32 +124,56 @@ def context_ratio(
         classes: names of the classes.
         embedder: model, already on `device`. It must not read nodes.
         device: device of the model.
+        alphas: weights of the entity alone in the vectors (see `models.alpha`). 0 gives the vectors of the model.
 
     Returns:
-        One shift for each class that occurs, and one for all classes together as the last.
+        For each weight, one shift for each class that occurs, and one for all classes together as the last.
 
     Raises:
         ValueError: the model reads nodes.
     """
     if Modality.NODES in embedder.needs:
         raise ValueError("the context ratio of a model that reads nodes cannot be measured")
-    parts = []
+    in_tile, alone = [], []
     for first in range(0, len(exchanges.pieces), _AT_A_TIME):
         places = np.arange(first, min(first + _AT_A_TIME, len(exchanges.pieces)))
         batch, rows = _exchanged(store, view, exchanges, places, embedder)
         vectors = embedder.encode(batch.to(device)).entities.float().cpu()
-        parts.append(vectors[torch.from_numpy(rows)].view(len(places), 3, -1))
-    own, tags, moved = torch.cat(parts).double().unbind(dim=1)
+        in_tile.append(vectors[torch.from_numpy(rows)].view(len(places), 3, -1))
+        if any(alphas):
+            each = rearrange(batch, rows, np.ones(len(rows), np.int64), np.arange(len(rows)))
+            alone.append(alone_vectors(embedder, each.to(device)).float().cpu().view(len(places), 3, -1))
+    whole = torch.cat(in_tile).double()
+    without = torch.cat(alone).double() if alone else whole
+    return {alpha: _shifts(mix(whole, without, alpha), exchanges.labels, classes) for alpha in alphas}
+
+
+def mean_shifts(runs: Sequence[list[Shift]]) -> list[Shift]:
+    """Returns the means of shifts that were measured with several draws of exchanges, in the same order of classes."""
+    found = []
+    for same in zip(*runs, strict=True):
+        tags, surroundings = (float(np.mean([getattr(one, name) for one in same])) for name in ("tags", "surroundings"))
+        found.append(_shift(same[0].name, same[0].entities, tags, surroundings))
+    return found
+
+
+def _shifts(vectors: torch.Tensor, labels: Rows, classes: Sequence[str]) -> list[Shift]:
+    """Returns the shifts of vectors [n, 3, D]: of the entity itself, with other tags, and in another tile."""
+    own, tags, moved = vectors.unbind(dim=1)
     distances = torch.cdist(own, own, compute_mode="donot_use_mm_for_euclid_dist")
     typical = float(distances.sum() / max(1, len(own) * (len(own) - 1))) or 1.0
     by_tags, by_context = ((other - own).norm(dim=1).numpy() / typical for other in (tags, moved))
     found = []
-    for number in [*np.unique(exchanges.labels).tolist(), None]:
-        rows = np.flatnonzero(exchanges.labels == number) if number is not None else np.arange(len(own))
-        a, b = float(by_tags[rows].mean()), float(by_context[rows].mean())
+    for number in [*np.unique(labels).tolist(), None]:
+        rows = np.flatnonzero(labels == number) if number is not None else np.arange(len(own))
         name = ALL if number is None else classes[number]
-        found.append(Shift(name, len(rows), a, b, b / (a + b) if a + b > 0 else None))
+        found.append(_shift(name, len(rows), float(by_tags[rows].mean()), float(by_context[rows].mean())))
     return found
+
+
+def _shift(name: str, entities: int, tags: float, surroundings: float) -> Shift:
+    total = tags + surroundings
+    return Shift(name, entities, tags, surroundings, surroundings / total if total > 0 else None)
 
 
 def _exchanged(

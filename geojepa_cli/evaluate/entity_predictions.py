@@ -10,8 +10,6 @@ import numpy as np
 
 from geojepa_cli.evaluate.entity_probe import EntityResult
 from geojepa_cli.evaluate.entity_tags import VisibleTags, informative_tags
-from geojepa_cli.evaluate.scores import rounded
-from geojepa_cli.metrics.bootstrap import Interval
 from geojepa_cli.store.batch import OSM_TYPES
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.tasks.entity_examples import EntityExamples
@@ -23,6 +21,8 @@ def write_entity_predictions(
     path: Path, store: TileStore, examples: EntityExamples, tags: VisibleTags, result: EntityResult
 ) -> None:
     """Writes one line per tested entity. For every model: the predicted class, and the probability of the true class.
+
+    With several seeds, these are the predictions with the first one.
 
     Args:
         path: file to write.
@@ -41,7 +41,7 @@ def write_entity_predictions(
         for row in np.flatnonzero(result.tested).tolist():
             label, region = int(examples.labels[row]), store.regions[int(examples.regions[row])].name
             line: list[Any] = [refs[row], names[row], region, groups[row], int(visible[row]), examples.classes[label]]
-            for found in result.probabilities.values():
+            for found in (of_seeds[0] for of_seeds in result.probabilities.values()):
                 line += [examples.classes[int(found[row].argmax())], f"{found[row, label]:.6g}"]
             writer.writerow(line)
 
@@ -95,14 +95,6 @@ def entity_report(
         "rare_classes_left_out": left_out,
         "left_out": examples.counts,
         "scores": [score.to_json() for score in result.scores],
-        "differences": [
-            {"a": a, "b": b, "accuracy": _interval(accuracy), "balanced": _interval(balanced)}
-            for (a, b), (accuracy, balanced) in result.differences.items()
-        ],
+        "differences": [{"a": a, "b": b, **difference.to_json()} for (a, b), difference in result.differences.items()],
         "informative_tags": informative_tags(store, examples, tags),
     }
-
-
-def _interval(found: Interval) -> dict[str, float]:
-    values: dict[str, float] = rounded({"value": found.value, "low": found.low, "high": found.high})
-    return values

@@ -1,64 +1,51 @@
 """Entity probe: tests how well the vectors of entities predict a tag that was hidden from the models.
 
 The head is a multinomial logistic regression on standardised vectors. The baseline Dummy predicts the most frequent
-class of the training part. Groups are zoom-14 tiles.
+class of the training part. Groups are zoom-14 tiles. Figures are averaged over seeds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geojepa_cli.config.limits import FOLDS, MIN_GROUPS
 from geojepa_cli.console import counted
-from geojepa_cli.errors import DataError
+from geojepa_cli.evaluate.entity_fitting import DUMMY, EntityVectors, Floats, Progress, Row, fit_entity_heads
+from geojepa_cli.evaluate.entity_parts import BETWEEN_REGIONS, LEFT_OUT_REGIONS, Part, Rows
 from geojepa_cli.evaluate.scores import rounded
 from geojepa_cli.metrics.bootstrap import Interval
-from geojepa_cli.metrics.classification import ClassBootstrap, average_precisions, recalls
-from geojepa_cli.metrics.folds import group_folds
-from geojepa_cli.metrics.logistic import fit_logistic
+from geojepa_cli.metrics.classification import ClassBootstrap, ClassFigures, average_precisions, recalls
 from geojepa_cli.tasks.splits import few_tested
 
-Rows = NDArray[np.int64]
-Floats = NDArray[np.float64]
-Progress = Callable[[int, int], None]
-
-DUMMY = "dummy"
-BETWEEN_REGIONS, CROSS_VALIDATION = "test regions", "cross-validation"
-
-
-@dataclass(frozen=True)
-class Part:
-    """Indexes of the examples of one fold, int64: to train on, to choose the penalty on, and to test."""
-
-    train: Rows
-    val: Rows
-    test: Rows
+FIGURES = ("accuracy", "balanced", "average_precision")
 
 
 @dataclass(frozen=True)
 class EntityScore:
-    """Scores of one head on the vectors of one model.
+    """Scores of one head on the vectors of one model, averaged over seeds.
 
     Attributes:
         model: name of the model or baseline.
-        accuracy, balanced: accuracy, and mean recall of the classes, with 95 % intervals over groups.
-        average_precision: mean average precision of the classes, each against all others.
+        accuracy, balanced, average_precision: accuracy, mean recall of the classes, and mean average precision of the
+            classes (each against all others), with 95 % intervals over groups.
         bare_accuracy: accuracy on examples without any visible tag; None if there are none.
         recall, precision_of_class: recall and average precision of each class, by name; None without a tested example.
+        spread: standard deviation over the seeds of the three figures, by name; None for one seed.
     """
 
     model: str
     accuracy: Interval
     balanced: Interval
-    average_precision: float
+    average_precision: Interval
     bare_accuracy: float | None
     recall: dict[str, float | None]
     precision_of_class: dict[str, float | None]
+    spread: dict[str, float] | None
 
     def to_json(self) -> dict[str, Any]:
         """Returns the score as a dict for JSON, with numbers rounded to six digits."""
@@ -67,23 +54,53 @@ class EntityScore:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """Paired differences of two models, with 95 % intervals over groups."""
+
+    accuracy: Interval
+    balanced: Interval
+    average_precision: Interval
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the differences as a dict for JSON, with numbers rounded to six digits."""
+        values = {name: getattr(self, name) for name in FIGURES}
+        found: dict[str, Any] = rounded(
+            {name: {"value": one.value, "low": one.low, "high": one.high} for name, one in values.items()}
+        )
+        return found
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """Scores of the vectors of a model with the weight alpha, and their differences from those with the weight 0."""
+
+    alpha: float
+    score: EntityScore
+    difference: Difference
+
+
+@dataclass(frozen=True)
 class EntityResult:
     """Result of an entity probe.
 
     Attributes:
-        evaluation: `test regions` or `cross-validation`.
+        evaluation: `test regions`, `left-out regions` or `cross-validation`.
+        folds: number of folds.
         classes: names of the classes.
         scores: one score for each model. The score of Dummy is the first.
-        differences: for each pair (model, other), the two differences of accuracy and balanced accuracy.
-        probabilities: probabilities of the classes, float64 [n, classes], by model; NaN for examples that were not
-            tested.
+        differences: for each pair (model, other), their differences.
+        curve: by name of the model, one point for each weight alpha, in ascending order. Empty without a curve.
+        probabilities: probabilities of the classes, float64 [seeds, n, classes], by model; NaN for examples that were
+            not tested.
         tested: True for tested examples, bool [n].
     """
 
     evaluation: str
+    folds: int
     classes: tuple[str, ...]
     scores: list[EntityScore]
-    differences: dict[tuple[str, str], tuple[Interval, Interval]]
+    differences: dict[tuple[str, str], Difference]
+    curve: dict[str, list[CurvePoint]]
     probabilities: dict[str, Floats]
     tested: NDArray[np.bool_]
 
@@ -92,119 +109,99 @@ class EntityResult:
         on = f"{counted(int(self.tested.sum()), 'entity', 'entities')} in {counted(groups, 'zoom-14 group')}"
         if self.evaluation == BETWEEN_REGIONS:
             return f"trained on other regions: {on}{few_tested(groups)}"
-        return f"{FOLDS}-fold cross-validation over groups: {on}"
-
-
-def make_parts(groups: Rows, test_region: NDArray[np.bool_] | None, seed: int) -> list[Part]:
-    """Assigns examples to training, validation and test.
-
-    Args:
-        groups: group (zoom-14 tile) of each example, int64 [n].
-        test_region: True for examples of test regions, bool [n]: they are tested, and a fifth of the other groups is
-            used for validation. None: cross-validation over groups; each fold is tested once, with the next fold for
-            validation.
-        seed: seed of the assignment of groups.
-
-    Raises:
-        DataError: there are too few groups, or no example in the training or in the test regions.
-    """
-    trained = groups if test_region is None else groups[~test_region]
-    if len(np.unique(trained)) < MIN_GROUPS:
-        few = counted(len(np.unique(trained)), "zoom-14 group")
-        raise DataError(f"too few entities to probe: they are in {few}, expected at least {MIN_GROUPS}")
-    fold = np.full(len(groups), -1, np.int64)
-    fold[slice(None) if test_region is None else ~test_region] = group_folds(trained, FOLDS, seed)
-    if test_region is not None:
-        if not test_region.any():
-            raise DataError("the test regions have no entity to test")
-        overlap = np.isin(groups, groups[test_region]) & ~test_region  # a group on the border of two regions
-        rows = (np.flatnonzero(~overlap & (fold > 0)), np.flatnonzero(~overlap & (fold == 0)))
-        return [Part(*rows, np.flatnonzero(test_region))]
-    count = int(fold.max()) + 1
-    return [
-        Part(
-            np.flatnonzero((fold != number) & (fold != (number + 1) % count)),
-            np.flatnonzero(fold == (number + 1) % count),
-            np.flatnonzero(fold == number),
-        )
-        for number in range(count)
-    ]
-
-
-def frequent_classes(labels: Rows, classes: int, parts: Sequence[Part], minimum: int) -> list[int]:
-    """Returns the classes with at least `minimum` examples in every training part. Test examples do not count."""
-    counts = [np.bincount(labels[np.concatenate([part.train, part.val])], minlength=classes) for part in parts]
-    return np.flatnonzero(np.min(counts, axis=0) >= minimum).tolist()
+        if self.evaluation == LEFT_OUT_REGIONS:
+            return f"{self.folds}-fold cross-validation over regions (trained on other regions): {on}"
+        return f"{self.folds}-fold cross-validation over groups: {on}"
 
 
 def run_entity_probe(
-    vectors: Mapping[str, NDArray[np.float32]],
+    vectors: EntityVectors,
     labels: Rows,
     classes: Sequence[str],
     groups: Rows,
     bare: NDArray[np.bool_],
-    parts: Sequence[Part],
+    parts: Sequence[Sequence[Part]],
     evaluation: str,
     seed: int = 0,
+    threads: int = 1,
     progress: Progress = lambda done, total: None,
 ) -> EntityResult:
     """Fits a head to the vectors of every model, and tests it.
 
     Args:
-        vectors: vectors of the n examples by name of the model, float32 [n, d].
+        vectors: vectors of the n examples.
         labels: class of each example, as index in `classes`, int64 [n].
         classes: names of the classes. All must occur in every training part.
         groups: group (zoom-14 tile) of each example, int64 [n].
         bare: True for examples without any visible tag, bool [n].
-        parts: training, validation and test examples of each fold.
-        evaluation: `test regions` or `cross-validation`.
+        parts: for each seed, training, validation and test examples of each fold. All seeds test the same examples.
+        evaluation: `test regions`, `left-out regions` or `cross-validation`.
         seed: seed of the bootstrap.
+        threads: number of heads to fit at the same time. Does not affect the result.
         progress: function called after each fit with the number of finished fits and the total number of fits.
     """
-    probabilities = {name: np.full((len(labels), len(classes)), np.nan) for name in (DUMMY, *vectors)}
-    for index, part in enumerate(parts):
-        known = labels[np.concatenate([part.train, part.val])]
-        probabilities[DUMMY][part.test] = np.bincount(known, minlength=len(classes)) / len(known)
-        for place, (name, x) in enumerate(vectors.items(), start=1):
-            model = fit_logistic(x, labels, len(classes), part.train, part.val)
-            probabilities[name][part.test] = model.predict(x[part.test])
-            progress(index * len(vectors) + place, len(parts) * len(vectors))
+    probabilities = fit_entity_heads(vectors, labels, len(classes), parts, threads, progress)
     tested = np.zeros(len(labels), np.bool_)
-    tested[np.concatenate([part.test for part in parts])] = True
-    predicted = {name: found[tested].argmax(axis=1) for name, found in probabilities.items()}
-    bootstrap = ClassBootstrap(labels[tested], groups[tested], len(classes), seed=seed)
-    scores = [
-        _score(name, found[tested], predicted[name], labels[tested], bare[tested], tuple(classes), bootstrap)
-        for name, found in probabilities.items()
-    ]
-    names = list(vectors)
-    pairs = [(a, b) for place, a in enumerate(names) for b in names[place + 1 :]]
-    differences = {
-        (a, b): (bootstrap.accuracy(predicted[a], predicted[b]), bootstrap.balanced(predicted[a], predicted[b]))
-        for a, b in pairs
-    }
-    return EntityResult(evaluation, tuple(classes), scores, differences, probabilities, tested)
+    tested[np.concatenate([part.test for part in parts[0]])] = True
+    true = labels[tested]
+    bootstrap = ClassBootstrap(true, groups[tested], len(classes), seed=seed)
+
+    def score(row: Row) -> tuple[EntityScore, ClassFigures]:
+        found = probabilities[row][:, tested]
+        figures = bootstrap.figures(found)
+        return _score(row.name, found, figures, true, bare[tested], tuple(classes), bootstrap), figures
+
+    with ThreadPoolExecutor(threads) as pool:
+        scored = dict(zip(probabilities, pool.map(score, probabilities), strict=True))
+    figures = {row: found for row, (_, found) in scored.items()}
+
+    def difference(a: Row, b: Row) -> Difference:
+        return Difference(*(bootstrap.interval(*pair) for pair in zip(figures[a], figures[b], strict=True)))
+
+    def at(name: str, alpha: float) -> CurvePoint:
+        return CurvePoint(alpha, scored[Row(name, alpha)][0], difference(Row(name, alpha), Row(name)))
+
+    names = vectors.names
+    curve = {name: [at(name, one) for one in sorted({0.0, *shifted})] for name, shifted in vectors.shifted.items()}
+    return EntityResult(
+        evaluation,
+        len(parts[0]),
+        tuple(classes),
+        [scored[Row(name)][0] for name in (DUMMY, *names)],
+        {(a, b): difference(Row(a), Row(b)) for place, a in enumerate(names) for b in names[place + 1 :]},
+        curve,
+        {name: probabilities[Row(name)] for name in (DUMMY, *names)},
+        tested,
+    )
 
 
 def _score(
     name: str,
     probabilities: Floats,
-    predicted: Rows,
+    figures: ClassFigures,
     labels: Rows,
     bare: NDArray[np.bool_],
     classes: tuple[str, ...],
     bootstrap: ClassBootstrap,
 ) -> EntityScore:
-    found, precisions = recalls(predicted, labels, len(classes)), average_precisions(probabilities, labels)
+    predicted = probabilities.argmax(axis=2)
+    # a class without a tested example is NaN with every seed
+    found = np.mean([recalls(one, labels, len(classes)) for one in predicted], axis=0)
+    precisions = np.mean([average_precisions(one, labels) for one in probabilities], axis=0)
     return EntityScore(
         name,
-        bootstrap.accuracy(predicted),
-        bootstrap.balanced(predicted),
-        float(np.nanmean(precisions)),
-        float((predicted == labels)[bare].mean()) if bare.any() else None,
+        bootstrap.interval(figures.accuracy),
+        bootstrap.interval(figures.balanced),
+        bootstrap.interval(figures.average_precision),
+        float((predicted == labels)[:, bare].mean()) if bare.any() else None,
         dict(zip(classes, map(_known, found.tolist()), strict=True)),
         dict(zip(classes, map(_known, precisions.tolist()), strict=True)),
+        _spread(figures) if len(probabilities) > 1 else None,
     )
+
+
+def _spread(figures: ClassFigures) -> dict[str, float]:
+    return {name: float(one.of_seeds.std(ddof=1)) for name, one in zip(FIGURES, figures, strict=True)}
 
 
 def _known(value: float) -> float | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,30 +12,39 @@ from numpy.typing import NDArray
 from geojepa_cli import hints
 from geojepa_cli.config.modality import TAGS_ONLY, Modality, Needs
 from geojepa_cli.errors import DataError
+from geojepa_cli.models.alpha import alone_vectors, mix
 from geojepa_cli.models.base import Embedder
 from geojepa_cli.nn.tokens.tags import mean_tags
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.csr import Rows
+from geojepa_cli.store.rearrange import rearrange
 from geojepa_cli.store.sampler import TokenBudgetSampler
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
 
 Vectors = NDArray[np.float32]
-Compute = Callable[[TileBatch, Rows], Mapping[str, torch.Tensor]]
+Name = TypeVar("Name", str, float)
+Compute = Callable[[TileBatch, Rows], Mapping[Name, torch.Tensor]]
 Progress = Callable[[int], None]
 
 # decides which tiles are in the same batch, which changes the rounding of vectors: see `evaluate.embed`
 BATCH_TOKENS = 16_384
 NEAREST = 10  # number of near entities whose tags are averaged
 SHAPE, NEIGHBOURS, JOINED = "shape", "neighbours", "tags, shape, neighbours"
-REFERENCES = (SHAPE, NEIGHBOURS, JOINED)
+COUNTS = "boosted neighbours"  # counts of tags and keys, for gradient boosting
 _SMALL = 1e-3  # side length in tile units that is added before the logarithm; about 0.5 m
 
 
 def model_vectors(
-    store: TileStore, view: View, pieces: Rows, embedder: Embedder, device: torch.device, progress: Progress
-) -> Vectors:
-    """Computes the vectors of entities with a model, float32 [n, D].
+    store: TileStore,
+    view: View,
+    pieces: Rows,
+    embedder: Embedder,
+    device: torch.device,
+    progress: Progress,
+    alphas: Sequence[float] = (0.0,),
+) -> dict[float, Vectors]:
+    """Computes the vectors of entities with a model, with several weights alpha (see `models.alpha`).
 
     Args:
         store: dataset with the entities.
@@ -43,34 +53,50 @@ def model_vectors(
         embedder: model, already on `device`.
         device: device of the model.
         progress: function that is called with the number of finished tiles.
+        alphas: weights of the entity alone. 0 gives the vectors of the model.
+
+    Returns:
+        Vectors by weight, float32 [n, D].
 
     Raises:
         DataError: a vector has a value that is not finite.
     """
 
-    def compute(batch: TileBatch, rows: Rows) -> Mapping[str, torch.Tensor]:
-        found = embedder.encode(batch.to(device)).entities.float().cpu()[torch.from_numpy(rows)]
-        if not bool(torch.isfinite(found).all()):
+    def compute(batch: TileBatch, rows: Rows) -> Mapping[float, torch.Tensor]:
+        in_tile = embedder.encode(batch.to(device)).entities.float().cpu()[torch.from_numpy(rows)]
+        alone = _alone(batch, rows, embedder, device) if any(alphas) else in_tile
+        found = {alpha: mix(in_tile, alone, alpha) for alpha in alphas}
+        if not all(bool(torch.isfinite(one).all()) for one in found.values()):
             raise DataError("the model returned entity vectors with values that are not finite", hints.run("pretrain"))
-        return {"": found}
+        return found
 
-    return _collect(store, view, pieces, embedder.needs, compute, progress)[""]
+    return _collect(store, view, pieces, embedder.needs, compute, progress)
+
+
+def _alone(batch: TileBatch, rows: Rows, embedder: Embedder, device: torch.device) -> torch.Tensor:
+    """Returns the vectors of some entities of a batch, each in a tile that contains nothing else."""
+    if batch.node_xy is not None:  # nodes cannot be rearranged, so all entities of the batch are embedded
+        return alone_vectors(embedder, batch.to(device)).float().cpu()[torch.from_numpy(rows)]
+    tiles = np.searchsorted(batch.cu_seqlens.long().numpy(), rows, side="right") - 1
+    chosen = rearrange(batch, rows, np.ones(len(rows), np.int64), tiles)
+    return alone_vectors(embedder, chosen.to(device)).float().cpu()
 
 
 def reference_vectors(
-    store: TileStore, view: View, pieces: Rows, tag_table: torch.Tensor, progress: Progress
+    store: TileStore, view: View, pieces: Rows, tag_table: torch.Tensor, counter: Embedder, progress: Progress
 ) -> dict[str, Vectors]:
-    """Computes the features of entities that need no model, by the names in `REFERENCES`.
+    """Computes the features of entities that need no model, by name.
 
-    `shape`: size and proportions of the entity, see `shape_features`. `neighbours`: mean tag embedding of the 10
-    nearest other entities, see `neighbour_features`. `tags, shape, neighbours`: both, and the mean embedding of the
-    entity's visible tags.
+    `SHAPE`: size and proportions of the entity, see `shape_features`. `NEIGHBOURS`: mean tag embedding of the 10
+    nearest other entities with visible tags, see `nearest_entities`. `JOINED`: both, and the mean embedding of the
+    entity's visible tags. `COUNTS`: counts of tags and keys of the same 10 entities.
 
     Args:
         store: dataset with the entities.
         view: selection of tiles, entities and tags.
         pieces: rows of the n entities' pieces in the dataset, ascending, int64.
         tag_table: text embedding of every distinct tag of the dataset, on the CPU. float32 [V, E]
+        counter: model on the CPU whose vector of an entity counts its tags and keys.
         progress: function that is called with the number of finished tiles.
 
     Returns:
@@ -79,10 +105,16 @@ def reference_vectors(
 
     def compute(batch: TileBatch, rows: Rows) -> Mapping[str, torch.Tensor]:
         tags = mean_tags(tag_table, batch.tag_ids, batch.tag_offsets)
-        tagged = batch.tag_offsets.diff() > 0
+        near, known = nearest_entities(batch, rows)
+        number = known.sum(dim=1, keepdim=True)
         shape = shape_features(batch)[torch.from_numpy(rows)]
-        around = neighbour_features(batch, tags, tagged, rows)
-        return {SHAPE: shape, NEIGHBOURS: around, JOINED: torch.cat([tags[torch.from_numpy(rows)], shape, around], 1)}
+        around = _sum_of(tags, near, known) / number.clamp_min(1)
+        return {
+            SHAPE: shape,
+            NEIGHBOURS: around,
+            JOINED: torch.cat([tags[torch.from_numpy(rows)], shape, around], 1),
+            COUNTS: _sum_of(counter.encode(batch).entities, near, known),
+        }
 
     return _collect(store, view, pieces, TAGS_ONLY, compute, progress)
 
@@ -104,35 +136,43 @@ def shape_features(batch: TileBatch) -> torch.Tensor:
     return torch.cat([logs, logs.square(), kinds], dim=1)
 
 
-def neighbour_features(batch: TileBatch, tags: torch.Tensor, tagged: torch.Tensor, rows: Rows) -> torch.Tensor:
-    """Returns the mean tag embedding of the 10 nearest other entities of the tile, for some entities, float32 [n, E].
+def nearest_entities(batch: TileBatch, rows: Rows) -> tuple[torch.Tensor, torch.Tensor]:
+    """Finds the 10 nearest other entities with visible tags in the tile, for some entities.
 
-    Distances are those between the centres of the bounding rectangles. Entities without visible tags are left out.
-    Without another entity with tags, the values are zeros.
+    Distances are those between the centres of the bounding rectangles. Of equal distances, the first entity is nearer.
 
     Args:
         batch: tiles.
-        tags: mean tag embedding of each entity, [T, E].
-        tagged: True for entities with visible tags, bool [T].
-        rows: indexes of the n entities in the batch, int64.
+        rows: indexes of the n entities in the batch, ascending, int64.
+
+    Returns:
+        Indexes in the batch, nearest first, int64 [n, 10]. And a mask that is False where a tile has fewer entities,
+        bool [n, 10].
     """
     centres = batch.box.view(-1, 4, 2).mean(dim=1)
-    found = torch.zeros(len(rows), tags.shape[1])
+    tagged = batch.tag_offsets.diff() > 0
+    near = torch.zeros(len(rows), NEAREST, dtype=torch.int64)
+    known = torch.zeros(len(rows), NEAREST, dtype=torch.bool)
     ends = batch.cu_seqlens.long().numpy()
     tile_of_row = np.searchsorted(ends, rows, side="right") - 1
     for tile in np.unique(tile_of_row).tolist():
-        places = np.flatnonzero(tile_of_row == tile)
+        places = torch.from_numpy(np.flatnonzero(tile_of_row == tile))
         others = int(ends[tile]) + tagged[ends[tile] : ends[tile + 1]].nonzero().flatten()
-        if not len(others):
-            continue
-        own = torch.from_numpy(rows[places])
+        own = torch.from_numpy(rows)[places]
         same = own[:, None] == others
         distances = (centres[own][:, None] - centres[others]).square().sum(dim=2).masked_fill(same, torch.inf)
-        near, index = distances.sort(dim=1, stable=True)
-        close = (near[:, :NEAREST] < torch.inf).float()
-        total = (tags[others[index[:, :NEAREST]]] * close[:, :, None]).sum(dim=1)
-        found[torch.from_numpy(places)] = total / close.sum(dim=1).clamp_min(1)[:, None]
-    return found
+        found, index = (one[:, :NEAREST] for one in distances.sort(dim=1, stable=True))
+        near[places, : index.shape[1]] = others[index]
+        known[places, : index.shape[1]] = found < torch.inf
+    return near, known
+
+
+def _sum_of(values: torch.Tensor, near: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Returns the sum of the values of the known near entities. [T, W] -> [n, W]"""
+    total = torch.zeros(len(near), values.shape[1])
+    for place in range(near.shape[1]):  # one at a time, because a tensor of all of them is large
+        total += values[near[:, place]] * known[:, place, None]
+    return total
 
 
 def _batches(store: TileStore, view: View, needs: Needs) -> Iterator[TileBatch]:
@@ -148,10 +188,10 @@ def _batches(store: TileStore, view: View, needs: Needs) -> Iterator[TileBatch]:
 
 @torch.inference_mode()
 def _collect(
-    store: TileStore, view: View, pieces: Rows, needs: Needs, compute: Compute, progress: Progress
-) -> dict[str, Vectors]:
+    store: TileStore, view: View, pieces: Rows, needs: Needs, compute: Compute[Name], progress: Progress
+) -> dict[Name, Vectors]:
     """Computes vectors batch by batch, and returns those of the given pieces in the given order."""
-    found: dict[str, Vectors] = {}
+    found: dict[Name, Vectors] = {}
     seen, done = np.zeros(len(pieces), np.bool_), 0
     for batch in _batches(store, view, needs):
         known = batch.piece_rows.numpy()

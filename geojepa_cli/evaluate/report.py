@@ -5,49 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
+from geojepa_cli.config.labels import WITHOUT_SHARED
 from geojepa_cli.config.language_model import ZERO_SHOT
 from geojepa_cli.evaluate.comparison import Comparison, TaskErrors, compare_all
-from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD, DUMMY_ROW
+from geojepa_cli.evaluate.predictions import DUMMY_ROW
 from geojepa_cli.evaluate.protocols import NO_PRETRAINING, PROTOCOLS, weakest
+from geojepa_cli.evaluate.ranking import Best, find_best, is_ranked
+from geojepa_cli.evaluate.report_cell import Cell
+from geojepa_cli.evaluate.report_input import row_name
 from geojepa_cli.metrics.metrics import harmonic_score, relative_to_dummy
-
-_T = TypeVar("_T")
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, allow_inf_nan=False)
-
-
-class _Interval(_Strict):
-    value: float
-    low: float
-    high: float
-
-
-class _Score(_Strict):
-    model: str
-    head: str
-    mae: _Interval
-    relative: float | None
-    protocol: str
-    seeds: int
-
-
-class _Probe(_Strict):
-    """The entries of a probe's `report.json` that the tables use."""
-
-    task: str
-    evaluation: str
-    evaluation_description: str
-    masked: bool
-    fold: int | None = None
-    random: bool = False
-    regions: list[str]
-    scores: list[_Score]
 
 
 @dataclass
@@ -66,11 +34,9 @@ class ReportTable:
         evaluation: `test split`, `task folds` or `cross-validation`.
         fold: the only tested fold; None if all folds were tested.
         protocol: protocol of the models; `no pretraining` if no model was pretrained.
-        maes: mean absolute error (MAE): `maes[task][row]`.
-        intervals: confidence interval (low, high) of the MAE: `intervals[task][row]`.
-        relative: MAE divided by the MAE of the baseline Dummy (predicts the median): `relative[task][row]`.
+        cells: result of every row on every task: `cells[task][row]`.
         evaluations: description of how heads were tested, by task.
-        protocols: what the model of a row saw of the tested tiles in pretraining: `protocols[task][row]`.
+        units: unit of the labels, by task; may be empty.
         errors: for each task, the absolute errors of its probes, oldest probe first.
     """
 
@@ -80,11 +46,9 @@ class ReportTable:
     evaluation: str = "cross-validation"
     fold: int | None = None
     protocol: str = NO_PRETRAINING
-    maes: dict[str, dict[str, float]] = field(default_factory=dict)
-    intervals: dict[str, dict[str, tuple[float, float]]] = field(default_factory=dict)
-    relative: dict[str, dict[str, float]] = field(default_factory=dict)
+    cells: dict[str, dict[str, Cell]] = field(default_factory=dict)
     evaluations: dict[str, str] = field(default_factory=dict)
-    protocols: dict[str, dict[str, str]] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
     errors: dict[str, list[TaskErrors]] = field(default_factory=dict)
 
     @property
@@ -98,7 +62,12 @@ class ReportTable:
     @property
     def tasks(self) -> list[str]:
         """Names of the tasks in alphabetical order."""
-        return sorted(self.maes)
+        return sorted(self.cells)
+
+    @cached_property
+    def maes(self) -> dict[str, dict[str, float]]:
+        """Mean absolute errors: `maes[task][row]`."""
+        return {task: {row: cell.mae for row, cell in by_row.items()} for task, by_row in self.cells.items()}
 
     @property
     def complete_rows(self) -> list[str]:
@@ -106,14 +75,14 @@ class ReportTable:
 
         Scores of other rows cannot be compared, because a score is an average over tasks.
         """
-        rows = set.intersection(*(set(by_row) for by_row in self.maes.values()))
+        rows = set.intersection(*(set(by_row) for by_row in self.cells.values()))
         return sorted(rows, key=lambda row: (self.score(row), row))
 
     @property
     def rows(self) -> list[str]:
         """Names of all rows: first the complete rows, then the other rows in alphabetical order."""
         complete = self.complete_rows
-        others = {row for by_row in self.maes.values() for row in by_row} - set(complete)
+        others = {row for by_row in self.cells.values() for row in by_row} - set(complete)
         return [*complete, *sorted(others)]
 
     @cached_property
@@ -127,35 +96,54 @@ class ReportTable:
         For each task, the MAE of the row is divided by the MAE of Dummy (which predicts the median label). The score is
         the mean of these ratios over tasks. It is NaN if the MAE of Dummy is 0 in all tasks.
         """
-        mine = {task: self._mae(task, row) for task in self.tasks}
+        mine = {task: self.comparable_mae(task, row) for task in self.tasks}
         if not any(self.maes[task][DUMMY_ROW] > 0 for task in self.tasks):
             return float("nan")
         return relative_to_dummy(mine, {task: self.maes[task][DUMMY_ROW] for task in self.tasks})
 
     def harmonic(self, row: str) -> float:
-        """Returns the harmonic score of a row, which is 1 if the row is the best in every task.
+        """Returns the harmonic score of a row (GeoJEPA thesis, section 8.3), which is 1 if it is best in every task.
 
-        For each task, the lowest MAE of all rows is divided by the MAE of the row. The harmonic score is the harmonic
-        mean of these ratios over tasks.
+        For each task, the lowest MAE of the table is divided by the MAE of the row. The harmonic score is the harmonic
+        mean of these ratios over tasks. Models outside the ranking set no lowest MAE, so their score may exceed 1.
         """
-        mine = {task: self._mae(task, row) for task in self.tasks}
-        best = {task: min(self._mae(task, one) for one in self.maes[task]) for task in self.tasks}
+        mine = {task: self.comparable_mae(task, row) for task in self.tasks}
+        best = {}
+        for task in self.tasks:
+            best[task] = min(self.comparable_mae(task, one) for one in self.cells[task] if is_ranked(one))
         return harmonic_score(mine, best)
 
-    def _mae(self, task: str, row: str) -> float:
+    @cached_property
+    def best(self) -> dict[str, Best]:
+        """Best ranked row of each task, and whether its paired interval excludes the next best row."""
+        found: dict[str, Best] = {}
+        for task in self.tasks:
+            values = {row: self.comparable_mae(task, row) for row in self.cells[task]}
+            best = find_best(values, {task: self.errors.get(task, [])}, self.random)
+            if best:
+                found[task] = best
+        return found
+
+    @cached_property
+    def best_score(self) -> Best | None:
+        """Row with the best score over all tasks, and whether its paired interval excludes the next best row."""
+        scores = {row: self.score(row) for row in self.complete_rows}
+        return find_best(scores, {task: self.errors.get(task, []) for task in self.tasks}, self.random)
+
+    def comparable_mae(self, task: str, row: str) -> float:
         """Returns a MAE that is comparable with the others of the task.
 
         A language model answers about a part of the tiles, which may be easier or harder than all tiles. Its MAE,
         divided by that of Dummy on the same tiles, is multiplied by that of Dummy on all tiles.
         """
-        relative = self.relative.get(task, {}).get(row)
-        if relative is None or not row.endswith(f" ({ZERO_SHOT})"):
-            return self.maes[task][row]
-        return relative * self.maes[task][DUMMY_ROW]
+        cell = self.cells[task][row]
+        if cell.score["relative"] is None or not row.endswith(f" ({ZERO_SHOT})"):
+            return cell.mae
+        return cell.relative * self.maes[task][DUMMY_ROW]
 
     def protocol_of(self, row: str) -> str:
         """Returns the protocol of a row. If it differs between tasks, returns the one that proves least."""
-        return weakest([by_row[row] for by_row in self.protocols.values() if row in by_row])
+        return weakest([by_row[row].protocol for by_row in self.cells.values() if row in by_row])
 
     def relative_by_row(self, rows: Iterable[str]) -> dict[str, dict[str, float]]:
         """Returns for each row and task: MAE of the row, divided by MAE of the baseline Dummy (predicts the median).
@@ -163,7 +151,8 @@ class ReportTable:
         The keys of the result are `[row][task]`. A ratio is NaN if the row was not tested on the task, or if the MAE of
         Dummy is 0.
         """
-        return {row: {task: self.relative.get(task, {}).get(row, float("nan")) for task in self.tasks} for row in rows}
+        known = {task: {row: cell.relative for row, cell in by_row.items()} for task, by_row in self.cells.items()}
+        return {row: {task: known[task].get(row, float("nan")) for task in self.tasks} for row in rows}
 
     def to_json(self) -> dict[str, Any]:
         """Returns the table as a dict for JSON."""
@@ -177,28 +166,47 @@ class ReportTable:
             "fold": self.fold,
             "protocol": self.protocol,
             "evaluations": self.evaluations,
-            "models": [
-                {
-                    "model": row,
-                    "protocol": self.protocol_of(row),
-                    "protocols": {task: by_row[row] for task, by_row in self.protocols.items() if row in by_row},
-                    "mae": {task: self.maes[task][row] for task in self.tasks if row in self.maes[task]},
-                    "interval": {task: self.intervals[task][row] for task in self.tasks if row in self.maes[task]},
-                    "score": _finite(self.score(row)) if row in complete else None,
-                    "harmonic": self.harmonic(row) if row in complete else None,
-                }
-                for row in self.rows
-            ],
+            "units": self.units,
+            "models": [self._row_to_json(row, row in complete) for row in self.rows],
+            "best": {task: best.to_json() for task, best in self.best.items()},
+            "best_score": self.best_score.to_json() if self.best_score else None,
             "comparisons": [comparison.to_json() for comparison in self.comparisons],
         }
 
+    def _row_to_json(self, row: str, complete: bool) -> dict[str, Any]:
+        cells = {task: self.cells[task][row] for task in self.tasks if row in self.cells[task]}
+        newest = max(cells.values(), key=lambda cell: cell.probe).score
+        return {
+            "model": row,
+            "name": newest["model"],
+            "head": newest["head"],
+            "ref": newest.get("ref"),
+            "ranked": is_ranked(row),
+            "protocol": self.protocol_of(row),
+            "protocols": {task: cell.protocol for task, cell in cells.items()},
+            "shared_entities": {task: cell.shared for task, cell in cells.items()},
+            "buffer": {task: cell.buffer for task, cell in cells.items()},
+            "mae": {task: cell.mae for task, cell in cells.items()},
+            "interval": {task: cell.interval for task, cell in cells.items()},
+            "relative": {task: _finite(cell.relative) for task, cell in cells.items()},
+            "figures": {task: cell.figures for task, cell in cells.items()},
+            "score": _finite(self.score(row)) if complete else None,
+            "harmonic": self.harmonic(row) if complete else None,
+        }
 
-def build_tables(reports: Iterable[Mapping[str, Any]], errors: Sequence[TaskErrors] | None = None) -> list[ReportTable]:
+
+def build_tables(
+    reports: Iterable[Mapping[str, Any]],
+    errors: Sequence[TaskErrors] | None = None,
+    shared: Sequence[float | None] | None = None,
+) -> list[ReportTable]:
     """Builds tables from the reports of probes. Of several probes of the same model and task, the newest is used.
 
     Args:
         reports: content of each probe's `report.json`, oldest probe first. They must be valid (see `check_probe`).
         errors: absolute errors of the same probes, in the same order; None for tables without paired differences.
+        shared: for each of the probes, the share of the entities in test tiles that also lie in training tiles. None
+            where it is unknown.
     """
     tables: dict[tuple[Any, ...], ReportTable] = {}
     for place, probe in enumerate(reports):
@@ -207,13 +215,12 @@ def build_tables(reports: Iterable[Mapping[str, Any]], errors: Sequence[TaskErro
         table = tables.setdefault(key, ReportTable(*key))
         task = probe["task"]
         table.evaluations[task] = probe["evaluation_description"]
+        table.units[task] = probe.get("unit", "")
+        cells = table.cells.setdefault(task, {})
         for score in probe["scores"]:
-            row = f"{score['model']} ({score['head']})"
-            table.maes.setdefault(task, {})[row] = score["mae"]["value"]
-            table.protocols.setdefault(task, {})[row] = score["protocol"]
-            table.intervals.setdefault(task, {})[row] = (score["mae"]["low"], score["mae"]["high"])
-            if score["relative"] is not None:
-                table.relative.setdefault(task, {})[row] = score["relative"]
+            hidden = score["model"].endswith(WITHOUT_SHARED.format(""))
+            leaked = 0.0 if hidden else shared[place] if shared else None
+            cells[row_name(score)] = Cell(score, place, bool(probe.get("buffer")), leaked)
         if errors is not None:
             table.errors.setdefault(task, []).append(errors[place])
     ordered = sorted(tables, key=lambda key: (*key[:-1], -1 if key[-1] is None else key[-1]))
@@ -229,37 +236,24 @@ def _by_protocol(table: ReportTable) -> list[ReportTable]:
 
 def _only(table: ReportTable, protocol: str, by_row: Mapping[str, str]) -> ReportTable:
     """Returns the part of a table with the rows of one protocol, and the tasks on which one of them was tested."""
-    tasks = [task for task in table.tasks if any(by_row[row] == protocol for row in table.maes[task])]
-
-    def rows(values: Mapping[str, _T]) -> dict[str, _T]:
-        return {row: value for row, value in values.items() if by_row[row] in (protocol, NO_PRETRAINING)}
+    tasks = [task for task in table.tasks if any(by_row[row] == protocol for row in table.cells[task])]
+    shown = {row for row, name in by_row.items() if name in (protocol, NO_PRETRAINING)}
 
     def errors(task: str) -> list[TaskErrors]:
-        return [TaskErrors(one.tiles, one.groups, one.dummy, rows(one.models)) for one in table.errors.get(task, [])]
+        found = table.errors.get(task, [])
+        return [
+            TaskErrors(one.tiles, one.groups, one.dummy, {row: v for row, v in one.models.items() if row in shown})
+            for one in found
+        ]
 
     return replace(
         table,
         protocol=protocol,
-        maes={task: rows(table.maes[task]) for task in tasks},
-        intervals={task: rows(table.intervals[task]) for task in tasks},
-        relative={task: rows(table.relative.get(task, {})) for task in tasks},
+        cells={task: {row: cell for row, cell in table.cells[task].items() if row in shown} for task in tasks},
         evaluations={task: table.evaluations[task] for task in tasks},
-        protocols={task: rows(table.protocols[task]) for task in tasks},
+        units={task: table.units[task] for task in tasks},
         errors={task: errors(task) for task in tasks},
     )
-
-
-def check_probe(report: object) -> str | None:
-    """Checks the content of a probe's `report.json`. Returns a description of the first fault, or None."""
-    try:
-        scores = _Probe.model_validate(report).scores
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        return f"{where}: {first['msg']}" if where else str(first["msg"])
-    if not any((score.model, score.head) == (DUMMY, DUMMY_HEAD) for score in scores):
-        return "scores: no score of Dummy"
-    return None
 
 
 def _finite(value: float) -> float | None:

@@ -2,44 +2,169 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from geojepa_cli.evaluate.protocols import MEANINGS, SEEN
 
 NONE = "–"
 MARKED = {SEEN: "🔴 seen"}  # Markdown has no colours
+OUTSIDE = " (not ranked)"
 COMPARISON_COLUMNS = ("a", "b", "tasks", "score a", "score b", "a − b", "95 % interval", "groups", "verdict")
+DETAIL_COLUMNS = ("protocol", "shared", "buffer", "parameters", "all", "training", "tiles/s")
+SCORES_EXPLAINED = (
+    "score: for each task, the MAE of the model is divided by the MAE of Dummy, which predicts the median label; "
+    "the score is the mean of these ratios over tasks (0 is perfect, 1 is no better than Dummy)",
+    "harmonic: for each task, the best MAE in the table is divided by the MAE of the model; this column is the "
+    "harmonic mean of these ratios over tasks (1 is best in every task); it changes with the models in the table",
+)
+BOLD_EXPLAINED = (
+    "the best value of a column, only where the paired 95 % interval of its difference to the next best row excludes 0 "
+    "and the tiles lie in at least 20 zoom-14 groups; harmonic means have no interval"
+)
+DETAILS_EXPLAINED = (
+    "shared: share of the entities in test tiles that are parts of OSM elements which also lie in training tiles",
+    "buffer: groups next to test groups are not used for training",
+    "parameters: trained parameters of the network that makes the vectors or predictions; all: with the frozen image "
+    "and geometry encoders that it reads (without the text encoder, which runs once per tag)",
+    "training: measured time, on the device; of a model trained on labels, per task with all folds",
+    "tiles/s: measured rate of embedding, with image and geometry encoders, reading and writing",
+)
 
 
-def to_markdown(tables: Iterable[Mapping[str, Any]]) -> str:
-    """Returns a Markdown document with all tables: MAEs with 95 % intervals, scores, and paired differences.
+def to_markdown(content: Mapping[str, Any], costs: Mapping[str, Any]) -> str:
+    """Returns a Markdown document: the overview, then each table with MAEs, intervals, scores and paired differences.
 
     Args:
-        tables: results of `ReportTable.to_json`.
+        content: content of `report.json`.
+        costs: content of `cost.json`.
     """
     lines = ["# Probes", ""]
+    lines += [f"- {text}" for text in (*SCORES_EXPLAINED, f"**bold**: {BOLD_EXPLAINED}", *DETAILS_EXPLAINED)]
     lines += [
-        "Cells have the MAE and its 95 % confidence interval over zoom-14 groups. `score` is the mean over tasks of",
-        "MAE relative to that of Dummy, which predicts the median: 0 is perfect, 1 is no better than Dummy. `harmonic`",
-        "compares a model with the best models of the table: 1 is best in every task. Paired differences compare two",
-        "models on the same tiles and folds. With fewer than 20 groups, no model is called better.",
+        "- Models with random weights in their image encoder are not ranked.",
         "",
         "`protocol` is what pretraining saw of the tested tiles:",
         "",
         *(f"- {MARKED.get(name, name)}: {meaning}" for name, meaning in MEANINGS.items()),
         "",
+        "## Overview: MAE / MAE of Dummy",
+        "",
     ]
-    for table in tables:
-        tasks = sorted(table["evaluations"])
-        lines += [f"## {table['title'][0].upper()}{table['title'][1:]}", ""]
-        rows = [[model, MARKED.get(protocol, protocol), *cells] for model, protocol, *cells in score_rows(table)]
-        lines += _markdown_table(["model", "protocol", *tasks, "score", "harmonic"], rows, text_columns=2)
-        lines += ["", *(f"- {task}: {table['evaluations'][task]}" for task in tasks), ""]
-        if table["comparisons"]:
-            rows = comparison_rows(table)
-            lines += ["Paired differences:", "", *_markdown_table(COMPARISON_COLUMNS, rows, text_columns=2), ""]
+    for block in content["overview"]:
+        columns = ["model", *(name for part in block["parts"] for name in part_columns(part, len(block["parts"]) > 1))]
+        rows = []
+        for row in block["rows"]:
+            name, *details = detail_cells(row, costs)
+            cells = [cell for place, part in enumerate(block["parts"]) for cell in part_cells(row, place, part, "**")]
+            rows.append([name, *cells, MARKED.get(details[0], details[0]), *details[1:]])
+        lines += [f"### {block_title(block)}", "", *_markdown_table([*columns, *DETAIL_COLUMNS], rows), ""]
+    for table in content["tables"]:
+        lines += _table_lines(table)
     return "\n".join(lines)
+
+
+def block_title(block: Mapping[str, Any]) -> str:
+    """Returns the title of a part of the overview, such as `potsdam, protocol transfer`."""
+    names = ", ".join(region.partition("@")[0] for region in block["regions"])
+    fold = "" if block["fold"] is None else f", fold {block['fold']}"
+    return f"{names}{fold}, protocol {block['protocol']}{' (RANDOM SPLIT)' if block['random'] else ''}"
+
+
+def part_title(part: Mapping[str, Any]) -> str:
+    """Returns the title of the plain or masked tasks of an overview, such as `masked tasks, test split`."""
+    return f"{'masked' if part['masked'] else 'plain'} tasks, {part['evaluation']}"
+
+
+def part_columns(part: Mapping[str, Any], several: bool) -> list[str]:
+    """Returns the names of the columns of `part_cells`; with the kind of the tasks if there are several parts."""
+    kind = f"{'masked' if part['masked'] else 'plain'}: " if several else ""
+    return [f"{kind}{name}" for name in (*part["tasks"], "score", "harmonic")]
+
+
+def part_cells(row: Mapping[str, Any], place: int, part: Mapping[str, Any], bold: str) -> list[str]:
+    """Returns the cells of a row of the overview for one of its parts: MAE / Dummy's by task, score, harmonic.
+
+    Args:
+        row: row of the overview.
+        place: index of the part.
+        part: part of the overview.
+        bold: text to put before and after values that are proven to be the best.
+    """
+    found = row["parts"][place]
+    if found is None:
+        return [NONE] * (len(part["tasks"]) + 2)
+    values = {task: found["relative"].get(task) for task in part["tasks"]}
+    whole = found["harmonic"] is not None
+    values["score"] = found["score"] if whole else None
+    cells = [f"{bold}{ratio(value)}{bold}" if name in found["bold"] else ratio(value) for name, value in values.items()]
+    return [*cells, ratio(found["harmonic"])]
+
+
+def detail_cells(row: Mapping[str, Any], costs: Mapping[str, Any]) -> list[str]:
+    """Returns the name of a row of the overview, then the cells of `DETAIL_COLUMNS`: leakage, parameters and costs."""
+    cost = costs.get(row["ref"] or "", {})
+    training, embedding = cost.get("training", {}), cost.get("embedding", {})
+    time = duration(training["seconds"]) if "seconds" in training else NONE
+    time += f" per task ({training['tasks']})" if "tasks" in training else ""
+    return [
+        row["model"] + ("" if row["ranked"] else OUTSIDE),
+        row["protocol"],
+        shares(row["shared_entities"]),
+        {True: "yes", False: "no", None: "in part"}[row["buffer"]],
+        count(row["parameters"]),
+        count(row["all_parameters"]),
+        f"{time}, {training['device']}" if "device" in training else time,
+        f"{embedding['tiles_per_s']:,g}" if "tiles_per_s" in embedding else NONE,
+    ]
+
+
+def ratio(value: float | None) -> str:
+    """Returns a ratio with three decimals."""
+    return NONE if value is None else f"{value:.3f}"
+
+
+def share(value: float | None) -> str:
+    """Returns a share in percent."""
+    return NONE if value is None else f"{100 * value:.1f} %"
+
+
+def shares(ends: Sequence[float] | None) -> str:
+    """Returns a range of shares in percent."""
+    if ends is None:
+        return NONE
+    low, high = (share(end) for end in ends)
+    return low if low == high else f"{low.removesuffix(' %')}–{high}"
+
+
+def count(value: int | None) -> str:
+    """Returns a number of parameters, such as `5.17 M`."""
+    if value is None:
+        return NONE
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if value >= size:
+            return f"{value / size:.3g}{unit}"
+    return str(value)
+
+
+def duration(seconds: float) -> str:
+    """Returns a time in seconds, minutes or hours."""
+    if seconds < 600:
+        return f"{seconds:.3g} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 36_000 else f"{seconds / 3600:,.0f} h"
+
+
+def _table_lines(table: Mapping[str, Any]) -> list[str]:
+    tasks = sorted(table["evaluations"])
+    lines = [f"## {table['title'][0].upper()}{table['title'][1:]}", ""]
+    lines += ["MAE with its 95 % confidence interval over zoom-14 groups.", ""]
+    rows = [[model, MARKED.get(protocol, protocol), *cells] for model, protocol, *cells in score_rows(table)]
+    lines += _markdown_table(["model", "protocol", *tasks, "score", "harmonic"], rows, text_columns=2)
+    lines += ["", *(f"- {task}: {table['evaluations'][task]}" for task in tasks), ""]
+    if table["comparisons"]:
+        compared = comparison_rows(table)
+        lines += ["Paired differences:", "", *_markdown_table(COMPARISON_COLUMNS, compared, text_columns=2), ""]
+    return lines
 
 
 def score_rows(table: Mapping[str, Any]) -> list[list[str]]:

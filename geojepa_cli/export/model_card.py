@@ -132,6 +132,7 @@ def _jepa_lines(config: PretrainConfig) -> list[str]:
         "data. Made with `geojepa pretrain`.",
         "",
         f"- Tile vector: {pooled} over the target encoder's tokens, {width * model.embed_dim} values",
+        *([f"  ‖ summary of this vector, {model.summary_dim} values"] if model.summary_dim else []),
         f"- Entity vector: the target encoder's token, {model.embed_dim} values",
         f"- Encoder: {model.depth} layers, {model.embed_dim} wide, {model.num_heads} heads; "
         f"input: {', '.join(model.modalities)}",

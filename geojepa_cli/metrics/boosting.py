@@ -1,20 +1,29 @@
-"""Gradient boosting of decision trees on feature vectors. Validation rows choose the loss and the number of trees."""
+"""Gradient boosting of decision trees on feature vectors, for labels that are numbers or classes.
+
+Validation rows choose the loss and the number of trees.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geojepa_cli.metrics.logistic import cross_entropy
+
 Floats = NDArray[np.float64]
+Rows = NDArray[np.int64]
 Clamp = tuple[float, float] | None
 
 LOSSES = ("squared_error", "absolute_error")
 TREES = 100
 LEARNING_RATE = 0.1
+PATIENCE = 10  # trees per class that are added at a time, and after which no lower validation loss is expected
+LEAF_ROWS = 20  # fewest training rows of a leaf
 BINS = 63  # embeddings have no rare values that finer bins would separate, and fewer bins are faster
 
 
@@ -130,3 +139,77 @@ def _fitting(x: Floats, trees: int) -> Callable[[str, NDArray[np.floating]], Any
         ).fit(x, y)
 
     return fit
+
+
+@dataclass(frozen=True)
+class BoostedClasses:
+    """Trained gradient boosting of decision trees that predicts classes.
+
+    Attributes:
+        model: fitted `HistGradientBoostingClassifier` of scikit-learn.
+        columns: indexes of the features that it reads.
+        classes: number of classes.
+        trees: number of trees per class that predictions use.
+    """
+
+    model: Any
+    columns: Rows
+    classes: int
+    trees: int
+
+    def predict(self, x: NDArray[np.floating]) -> Floats:
+        """Returns the probability of each class [n, classes] for features [n, d]."""
+        staged = self.model.staged_predict_proba(x[:, self.columns])
+        return _of_all_classes(self.model, next(islice(staged, self.trees - 1, None)), self.classes)
+
+
+def fit_boosted_classes(
+    x: NDArray[np.floating], y: Rows, classes: int, train: Rows, val: Rows, trees: int = TREES
+) -> BoostedClasses | None:
+    """Fits gradient boosting (scikit-learn's `HistGradientBoostingClassifier`) to the training rows.
+
+    The number of trees is that with the lowest cross-entropy on the validation rows, or on the training rows if there
+    are no validation rows. Trees are added until it did not fall for `PATIENCE` trees. A feature that is not zero in
+    fewer than `LEAF_ROWS` training rows cannot split them, so it is left out. The result does not depend on a random
+    seed or on the number of threads.
+
+    Args:
+        x: features [n, d].
+        y: class of each row, 0 to `classes` - 1 [n].
+        classes: number of classes. A class without a training row gets the probability 0.
+        train, val: indexes of the training and validation rows.
+        trees: maximum number of trees per class.
+
+    Returns:
+        The fitted model. None if the training rows have a single class, or no feature can split them.
+    """
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from threadpoolctl import threadpool_limits
+
+    columns = np.flatnonzero((x[train] != 0).sum(axis=0) >= LEAF_ROWS)
+    if len(np.unique(y[train])) < 2 or not len(columns):
+        return None
+    chosen = val if len(val) else train
+    given, tested = x[train][:, columns], x[chosen][:, columns]
+    losses: list[float] = []
+    with threadpool_limits(1, "openmp"):
+        model = HistGradientBoostingClassifier(
+            learning_rate=LEARNING_RATE,
+            max_bins=BINS,
+            min_samples_leaf=LEAF_ROWS,
+            early_stopping=False,
+            warm_start=True,
+            random_state=0,
+        )
+        while len(losses) < trees and len(losses) - (int(np.argmin(losses)) if losses else 0) <= PATIENCE:
+            model.set_params(max_iter=min(len(losses) + PATIENCE, trees)).fit(given, y[train])
+            staged = islice(model.staged_predict_proba(tested), len(losses), None)
+            losses += [cross_entropy(_of_all_classes(model, found, classes), y[chosen]) for found in staged]
+    return BoostedClasses(model, columns, classes, int(np.argmin(losses)) + 1)
+
+
+def _of_all_classes(model: Any, probabilities: Floats, classes: int) -> Floats:
+    """Returns probabilities of all classes, from those of the classes that the model knows."""
+    found = np.zeros((len(probabilities), classes))
+    found[:, model.classes_] = probabilities
+    return found

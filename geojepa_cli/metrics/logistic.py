@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,9 +53,10 @@ def fit_logistic(
 ) -> Logistic:
     """Fits a multinomial logistic regression (`LogisticRegression` of scikit-learn) on standardised features.
 
-    Minimises the mean cross-entropy + `penalty / 2 * |weight|²`. The bias has no penalty. The penalty with the lowest
-    cross-entropy on the validation rows is used; of equal ones, the largest. The final model is fitted to the training
-    and validation rows with this penalty.
+    Minimises the mean cross-entropy + `penalty / 2 * |weight|²`. The bias has no penalty. Penalties are tried from
+    strong to weak, until the cross-entropy on the validation rows rises. The penalty with the lowest cross-entropy is
+    used; of equal ones, the largest. The final model is fitted to the training and validation rows with this penalty,
+    from the weights that the search found.
 
     Args:
         x: features [n, d].
@@ -63,13 +65,18 @@ def fit_logistic(
         train, val: indexes of the training and validation rows. Without validation rows, the middle penalty is used.
         penalties: penalties to try, in descending order.
     """
-    chosen = penalties[len(penalties) // 2]
-    if len(val) and len(penalties) > 1:
-        tried = _fit_all(x[train], y[train], classes, penalties, SEARCH_TOLERANCE)
-        losses = [cross_entropy(model.predict(x[val]), y[val]) for model in tried]
-        chosen = tried[int(np.argmin(losses))].penalty
     rows = np.concatenate([train, val])
-    return _fit_all(x[rows], y[rows], classes, (chosen,), TOLERANCE)[0]
+    if not len(val) or len(penalties) == 1:
+        return next(_path(x[rows], y[rows], classes, (penalties[len(penalties) // 2],), TOLERANCE))
+    best: Logistic | None = None
+    lowest = np.inf
+    for model in _path(x[train], y[train], classes, penalties, SEARCH_TOLERANCE):
+        loss = cross_entropy(model.predict(x[val]), y[val])
+        if loss >= lowest:
+            break
+        best, lowest = model, loss
+    assert best is not None
+    return next(_path(x[rows], y[rows], classes, (best.penalty,), TOLERANCE, best))
 
 
 def cross_entropy(probabilities: Floats, y: Labels) -> float:
@@ -78,10 +85,15 @@ def cross_entropy(probabilities: Floats, y: Labels) -> float:
     return float(-np.log(np.maximum(true, 1e-300)).mean())
 
 
-def _fit_all(
-    x: NDArray[np.floating], y: Labels, classes: int, penalties: tuple[float, ...], tolerance: float
-) -> list[Logistic]:
-    """Fits one logistic regression for each penalty. Each fit starts from the result of the previous one."""
+def _path(
+    x: NDArray[np.floating],
+    y: Labels,
+    classes: int,
+    penalties: tuple[float, ...],
+    tolerance: float,
+    start: Logistic | None = None,
+) -> Iterator[Logistic]:
+    """Yields a logistic regression for each penalty. Each fit starts from the previous one, the first from `start`."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
@@ -94,19 +106,22 @@ def _fit_all(
     known = np.unique(y)
     if len(known) < 2:
         weight, bias = _spread(np.zeros((1, wide.shape[1])), np.zeros(1), known, classes)
-        return [Logistic(mean, scale, weight, bias, penalty) for penalty in penalties]
-    models = []
+        yield from (Logistic(mean, scale, weight, bias, penalty) for penalty in penalties)
+        return
     solver = LogisticRegression(max_iter=MAX_ITERATIONS, tol=tolerance, warm_start=True)
-    with (
-        threadpool_limits(1),
-        warnings.catch_warnings(),
-    ):  # one thread, because the order of sums depends on their number
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        for penalty in penalties:
+    if start is not None and np.isfinite(start.bias[known]).all():
+        weight = start.weight / start.scale[:, None]  # of features that are not standardised
+        bias = start.bias + (mean - start.mean) @ weight
+        solver.coef_, solver.intercept_ = _gathered(weight * scale[:, None], bias, known)
+    for penalty in penalties:
+        with (
+            threadpool_limits(1),
+            warnings.catch_warnings(),
+        ):  # one thread, because the order of sums depends on their number
+            warnings.simplefilter("ignore", ConvergenceWarning)
             solver.set_params(C=1.0 / (len(wide) * penalty)).fit(standard, y)
-            weight, bias = _spread(solver.coef_, solver.intercept_, known, classes)
-            models.append(Logistic(mean, scale, weight, bias, penalty))
-    return models
+        weight, bias = _spread(solver.coef_, solver.intercept_, known, classes)
+        yield Logistic(mean, scale, weight, bias, penalty)
 
 
 def _spread(coefficients: Floats, intercepts: Floats, known: Labels, classes: int) -> tuple[Floats, Floats]:
@@ -120,3 +135,11 @@ def _spread(coefficients: Floats, intercepts: Floats, known: Labels, classes: in
     weight, bias = np.zeros((coefficients.shape[1], classes)), np.full(classes, -np.inf)
     weight[:, known], bias[known] = coefficients.T, intercepts
     return weight, bias
+
+
+def _gathered(weight: Floats, bias: Floats, known: Labels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Returns coefficients and intercepts as scikit-learn has them, from weights and biases: inverts `_spread`."""
+    coefficients, intercepts = weight[:, known].T, bias[known]
+    if len(known) == 2:
+        coefficients, intercepts = coefficients[1:] - coefficients[:1], intercepts[1:] - intercepts[:1]
+    return coefficients.astype(np.float32), intercepts.astype(np.float32)

@@ -13,6 +13,7 @@ from geojepa_cli.config.modality import Needs
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.geometry import GeometryKind
 from geojepa_cli.store.image_tokens import ImageTokenKind
+from geojepa_cli.tags.frequent import KEY, frequent_tags
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +39,15 @@ class TagList:
     def texts(self) -> Iterator[str]:
         """Yields each tag as `key=value`."""
         return (f"{key}={value}" for key, value in zip(self.keys, self.values, strict=True))
+
+    def frequent_columns(self) -> Tensor:
+        """Returns the column of each tag, and that of its key, in the list `tags.frequent` of tags and keys.
+
+        A tag or key that is not in the list gets the number of columns. int64 [2, V]
+        """
+        place = {text: column for column, text in enumerate(frequent_tags())}
+        texts = (self.texts(), (KEY.format(key) for key in self.keys))
+        return torch.tensor([[place.get(text, len(place)) for text in kind] for kind in texts], dtype=torch.int64)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from geojepa_cli import hints
-from geojepa_cli.config.images import FROZEN_ENCODERS, GEOEMBED
+from geojepa_cli.config.images import GEOEMBED, SCALEMAE, TORCHVISION
 from geojepa_cli.config.names import checksum_version
 from geojepa_cli.errors import DataError, MissingExtraError, NotFoundError
 from geojepa_cli.hints import Hint
@@ -44,7 +44,7 @@ def weights_version(encoder: str, weights: Path, from_file: Hint) -> str:
         raise NotFoundError(message, _obtain(encoder, from_file))
     digest = file_sha256(weights)
     if (
-        encoder != GEOEMBED
+        encoder in TORCHVISION
         and weights == cached_weights(encoder)
         and not digest.startswith(weights.stem.rpartition("-")[2])
     ):
@@ -67,6 +67,8 @@ def find_weights(encoder: str, from_file: Hint) -> Path:
     """
     if encoder == GEOEMBED:
         return packaged_weights(from_file)
+    if encoder == SCALEMAE:
+        raise NotFoundError(f"there are no weights of the image encoder `{encoder}`: expected a file", from_file)
     path = cached_weights(encoder)
     if not path.is_file():
         message = f"there are no weights of the image encoder `{encoder}`: expected `{path}`, or a file"
@@ -113,6 +115,8 @@ def _obtain(encoder: str, from_file: Hint) -> Hint:
     """Returns two commands: one downloads weights, the other uses weights from a file."""
     if encoder == GEOEMBED:
         return INSTALL.or_else(from_file)
+    if encoder == SCALEMAE:
+        return from_file
     download = f"import torchvision; torchvision.models.get_model('{encoder}', weights='DEFAULT')"
     return hints.shell("python", "-c", download).or_else(from_file)
 
@@ -127,6 +131,6 @@ def torchvision_models() -> Any:
         register_torchvision_ops()
         return importlib.import_module("torchvision.models")
     except ImportError as error:
-        names = ", ".join(f"`{name}`" for name in FROZEN_ENCODERS if name != GEOEMBED)
+        names = ", ".join(f"`{name}`" for name in TORCHVISION)
         message = f"the image encoders {names} need torchvision, which is not installed"
         raise MissingExtraError(message, hints.shell("pip", "install", "torchvision")) from error

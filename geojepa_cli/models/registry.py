@@ -13,6 +13,7 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from geojepa_cli.config.images import IMAGE_BASELINES
 from geojepa_cli.config.modality import Needs
 
 if TYPE_CHECKING:
@@ -21,18 +22,12 @@ if TYPE_CHECKING:
 
 DEFAULT_BASELINE = "tagpool"
 
-# name for the option `--model` -> "module:Class". The class attribute `name` must be the same.
+# name for the option `--model` -> "module:Class". The class attribute `name` must be the same. Image backbones share
+# one class, which is constructed with the name.
 BASELINES: dict[str, str] = {
     "tagpool": "geojepa_cli.baselines.tagpool:TagPool",
     "tag-counts": "geojepa_cli.baselines.tag_counts:TagCounts",
-    "vit_b_16": "geojepa_cli.baselines.image_backbone:ViT",
-    "resnet50": "geojepa_cli.baselines.image_backbone:ResNet",
-    "efficientnet_b0": "geojepa_cli.baselines.image_backbone:EfficientNet",
-    "geoembed": "geojepa_cli.baselines.image_backbone:GeoEmbed",
-    "vit_b_16-random": "geojepa_cli.baselines.image_backbone:RandomViT",
-    "resnet50-random": "geojepa_cli.baselines.image_backbone:RandomResNet",
-    "efficientnet_b0-random": "geojepa_cli.baselines.image_backbone:RandomEfficientNet",
-    "geoembed-random": "geojepa_cli.baselines.image_backbone:RandomGeoEmbed",
+    **dict.fromkeys(IMAGE_BASELINES, "geojepa_cli.baselines.image_backbone:ImageBackbone"),
 }
 
 
@@ -86,7 +81,8 @@ def open_baseline(name: str, inputs: FrozenInputs) -> Embedder:
         name: name of the baseline, a key of `BASELINES`.
         inputs: text embeddings of tags, on the device to compute on.
     """
-    return cast("Embedder", resolve(BASELINES[name])(inputs))
+    code = resolve(BASELINES[name])
+    return cast("Embedder", code(inputs, name) if name in IMAGE_BASELINES else code(inputs))
 
 
 def open_published(folder: Path, family: str, inputs: FrozenInputs, best: bool = False) -> Embedder:

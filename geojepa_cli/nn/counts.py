@@ -42,6 +42,23 @@ def count_columns(columns: Tensor, owner: Tensor, owners: int, size: int) -> Ten
     return counts.view(owners, size + 1)[:, :size]
 
 
+def count_tile_tags(columns: Tensor, tag_ids: Tensor, tag_offsets: Tensor, cu_seqlens: Tensor, size: int) -> Tensor:
+    """Counts the tags and keys of each tile.
+
+    Args:
+        columns: column of every distinct tag of the dataset, and column of its key; `size` for none. int64 [2, V]
+        tag_ids: tags of all entities, entity by entity. int64 [K]
+        tag_offsets: the tags of entity i are `tag_ids[tag_offsets[i]:tag_offsets[i + 1]]`. int64 [T+1]
+        cu_seqlens: cumulative entity counts of the tiles. [B+1]
+        size: number of columns C.
+    Returns:
+        Number of entities with each tag or key. float32 [B, C]
+    """
+    found = columns.index_select(1, tag_ids).flatten()  # tags, then keys
+    tile = tile_of_tags(tag_offsets, cu_seqlens, len(tag_ids)).repeat(2)
+    return count_columns(found, tile, len(cu_seqlens) - 1, size)
+
+
 def sum_of_columns(vectors: Tensor, columns: Tensor, tag_offsets: Tensor) -> Tensor:
     """Adds up the vectors of the tags of each entity. Tags without a column count as zeros.
 

@@ -74,7 +74,10 @@ def find_tile(regions: Sequence[SearchRegion], name: str) -> Hit:
         if row is not None:
             return Hit(index, row)
     check_tile([region.store for region in regions], name, regions[0].limits)
-    raise DataError(f"tile `{tile.name}` has no vector, although its number of entities is within the limits", VERIFY)
+    raise DataError(
+        f"tile `{tile.name}` has no vector in these embeddings, although it has enough entities, and not too many",
+        VERIFY,
+    )
 
 
 def find_entity(regions: Sequence[SearchRegion], ref: str) -> Hit:

@@ -12,6 +12,7 @@ from geojepa_cli.stages.features import process  # isort: skip
 from geojepa_cli.stages.tasks import build_tasks  # isort: skip
 from geojepa_cli.stages.file_labels import build_labels  # isort: skip
 from geojepa_cli.stages.task_analysis import analyze_task  # isort: skip
+from geojepa_cli.stages.exports import export_task  # isort: skip
 from geojepa_cli.stages.models import pretrain  # isort: skip
 from geojepa_cli.stages.embeddings import embed  # isort: skip
 from geojepa_cli.stages.probes import probe  # isort: skip
@@ -30,6 +31,7 @@ __all__ = [  # noqa: RUF022
     "build_tasks",
     "build_labels",
     "analyze_task",
+    "export_task",
     "pretrain",
     "embed",
     "probe",

@@ -91,6 +91,7 @@ TEXTS = {
     "reduce": '"mean"',
     "crs": '"EPSG:4326"',
     "hide": '"all"',
+    "leave_out": '"groups"',
     "size": '"small"',
     "device": '"auto"',
     "memory": '"512M"',
@@ -161,6 +162,8 @@ def _check(name: str, value: Any) -> Any:
         return check_bbox(value)
     if name == "simplify_m":
         return _check_tolerance(name, value)
+    if name == "alpha":
+        return _plain_numbers(value)
     if name in FLAGS:
         return _check_type(name, value, bool, "True or False", "True")
     if name in PATHS:
@@ -255,6 +258,14 @@ def _check_tolerance(name: str, value: Any) -> float:
     if not math.isfinite(value) or value < 0:
         raise UsageError(f"`{option(name)} {value}`: expected 0 or more", hints.again(**{name: 0.5}))
     return float(value)
+
+
+def _plain_numbers(value: Any) -> Any:
+    """Converts numbers to `float`, also those in a list. `stages.alpha` checks them."""
+    elements = elements_of(value)
+    if elements is not None:
+        return [_plain_numbers(one) for one in elements]
+    return float(value) if isinstance(value, numbers.Real) and not isinstance(value, bool) else value
 
 
 def _check_type(name: str, value: Any, types: Any, expected: str, example: str) -> Any:

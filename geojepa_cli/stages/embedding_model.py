@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from geojepa_cli import console, hints
 from geojepa_cli.baselines.registry import SUPERVISED
-from geojepa_cli.config.images import IMAGE_BASELINES, RANDOM_LABEL, RANDOM_SUFFIX
+from geojepa_cli.config.images import IMAGE_BASELINES, RANDOM_LABEL, TUNED_BASELINES
 from geojepa_cli.config.labels import FIRST_WEIGHTS
 from geojepa_cli.config.language_model import PREFIX, LanguageModel, language_model
 from geojepa_cli.config.modality import TAGS_ONLY, Modality, Needs
@@ -19,7 +19,8 @@ from geojepa_cli.stages.arguments import wrong_type
 from geojepa_cli.stages.features import tag_features
 from geojepa_cli.stages.geometry_features import find_encoder_of, geometry_features
 from geojepa_cli.stages.geometry_source import GeometrySource, is_encoder
-from geojepa_cli.stages.image_features import ImageSource, find_backbone, find_image_encoder_of
+from geojepa_cli.stages.image_backbones import RANDOM_MODELS, find_backbone, find_tuned_backbone, split_weights
+from geojepa_cli.stages.image_features import ImageSource, find_image_encoder_of
 from geojepa_cli.stages.shipped import DEFAULT_SHIPPED, REINSTALL, ShippedModel, open_shipped, shipped_names
 from geojepa_cli.stages.shipped_inputs import check_tags, find_obstacle
 from geojepa_cli.stages.stage import check_own
@@ -45,9 +46,9 @@ class Model:
         name: name of the `models/` artifact, of the shipped model, or of the baseline.
         artifact: `models/` artifact of a trained model; None for a shipped model or a baseline.
         shipped: model that comes with the package; None for others.
-        best: True to use the best weights of the training run instead of the last ones. The setting `train.select`
-            names the metric that chose the best weights. The name of the model then ends with `-best`.
+        best: True to use the weights that `train.select` chose instead of the last ones; `name` ends with `-best` then.
         language: language model that `probe` asks for labels; None for others.
+        weights: file with the first weights of an image backbone to train. None: torchvision's cache.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Model:
     shipped: ShippedModel | None = None
     best: bool = False
     language: LanguageModel | None = None
+    weights: str | None = None
 
     @property
     def ref(self) -> str:
@@ -120,7 +122,7 @@ class Model:
             DataError: `config.yaml` of the model is damaged.
         """
         if self.supervised or self.language is not None:
-            return TAGS_ONLY
+            return frozenset({Modality.IMAGE}) if self.name in TUNED_BASELINES else TAGS_ONLY
         config = self.config
         return registry.baseline_needs(self.name) if config is None else config.needs
 
@@ -161,7 +163,7 @@ class Model:
         return geometry_features(workspace, processed, source, threads) if source else None
 
     def images(self, workspace: Workspace, images: Artifact | None) -> ImageSource | None:
-        """Returns the frozen image encoder whose tokens the model reads. None if the model reads no image tokens.
+        """Returns the frozen image encoder whose tokens the model reads, or which it trains. None if there is none.
 
         Args:
             workspace: workspace that contains the image tokens.
@@ -173,9 +175,11 @@ class Model:
         """
         from geojepa_cli.config.schema import PretrainConfig
 
-        config = self.config
-        if images is not None and self.is_baseline and self.name in IMAGE_BASELINES:
-            return find_backbone(workspace, images, self.name)
+        config, known = self.config, self.name if self.is_baseline else ""
+        if known in TUNED_BASELINES:
+            return find_tuned_backbone(known, self.weights)
+        if images is not None and known in IMAGE_BASELINES:
+            return find_backbone(workspace, images, known)
         if images is None or not isinstance(config, PretrainConfig) or config.model.frozen_images is None:
             return None
         return find_image_encoder_of(workspace, [images], config.model)
@@ -191,7 +195,7 @@ class Model:
         from geojepa_cli.config.schema import PretrainConfig
 
         if self.is_baseline:
-            return self.name in IMAGE_BASELINES and self.name.endswith(RANDOM_SUFFIX)
+            return self.name in RANDOM_MODELS
         return isinstance(self.config, PretrainConfig) and self.config.model.random_images
 
     def open(self, inputs: FrozenInputs) -> Embedder:
@@ -255,11 +259,12 @@ def find_model(
         raise wrong_type("model", ref, wanted, 'workspace.find("models", "NAME")')
     if ref is None:
         return _default_model(workspace, regions)
+    ref, weights = split_weights(ref)
     if ref in SUPERVISED and not supervised:
         probed = hints.run("probe", task="max_speed", model=ref)
         raise UsageError(f"`{ref}` is trained on the labels of a task, so it computes no embeddings", probed)
     if ref in registry.BASELINES or ref in SUPERVISED:
-        return Model(ref)
+        return Model(ref, weights=weights)
     name, at, id_ = ref.partition("@")
     if name in shipped_names():
         return Model(name, shipped=open_shipped(ref))

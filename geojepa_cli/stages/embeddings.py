@@ -9,6 +9,7 @@ from geojepa_cli import console, hints
 from geojepa_cli.config.images import DRAWN_LABEL, RANDOM_LABEL
 from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
 from geojepa_cli.errors import UsageError
+from geojepa_cli.stages.alpha import check_alpha_of, with_alpha
 from geojepa_cli.stages.built_tasks import Tasks, find_tasks, processed_of
 from geojepa_cli.stages.device import check_device, pick_device
 from geojepa_cli.stages.drawing import shows_drawn_images
@@ -28,7 +29,8 @@ from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.workspace import Workspace
 
 # schema 2 added `entity/osm_version`; schema 3 stores text attributes with a fixed length
-VARIANT = ("task", "masked", "without_shared")
+VARIANT = ("task", "masked", "without_shared", "alpha")
+UNITS = {"units": {"entity/size": "m² of areas, m of lines"}}
 EMBEDDINGS = Stage(
     "embeddings",
     version=1,
@@ -51,6 +53,7 @@ def embed(
     max_entities: int | None = None,
     device: str = "auto",
     threads: int = 1,
+    alpha: float = 0.0,
 ) -> list[Artifact]:
     """Computes embeddings of the tiles and entities of one or several regions.
 
@@ -65,6 +68,7 @@ def embed(
         max_entities: maximum number of entities in a tile. Cannot be combined with `task`. Default: 1250.
         device: `cpu`, `cuda` or `auto`.
         threads: number of CPU threads.
+        alpha: weight of the entity alone in the vectors of entities, 0 to 1 (ADR 24). Does not change vectors of tiles.
 
     Returns:
         One `embeddings/` artifact per region.
@@ -75,9 +79,8 @@ def embed(
         DataError: there is no tile to embed, or the model is damaged.
     """
     if masked and task is None:
-        raise UsageError(
-            "`--masked` requires `--task`: it hides what reveals the label of a task", hints.again(task="max_speed")
-        )
+        message = "`--masked` requires `--task`: it hides what reveals the label of a task"
+        raise UsageError(message, hints.again(task="max_speed"))
     if task is not None and (min_entities is not None or max_entities is not None):
         limits = {"min_entities": min_entities, "max_entities": max_entities}
         raise UsageError(
@@ -86,19 +89,17 @@ def embed(
         )
     chosen_limits = entity_limits(min_entities, max_entities)
     check_device(device)
-    regions: list[Artifact]
-    tasks: Sequence[Artifact | None]
+    pairs: list[tuple[Artifact, Artifact | None]]
     if task is None:
-        regions = find_regions(workspace, "processed", region)
-        tasks = [None] * len(regions)
+        pairs = [(one, None) for one in find_regions(workspace, "processed", region)]
     else:
-        regions, tasks = find_tasks(workspace, task, region)
-    chosen = find_model(workspace, model, regions)
-    pairs = list(zip(regions, tasks, strict=True))
+        pairs = list(zip(*find_tasks(workspace, task, region), strict=True))
+    chosen = find_model(workspace, model, [processed for processed, _ in pairs])
+    alpha = check_alpha_of(chosen, alpha)
     for processed, built in pairs if len(pairs) > 1 else ():
         check_region(workspace, chosen, processed, built, masked, chosen_limits)
     return [
-        make_embeddings(workspace, chosen, processed, built, masked, device, threads, chosen_limits)
+        make_embeddings(workspace, chosen, processed, built, masked, device, threads, chosen_limits, alpha=alpha)
         for processed, built in pairs
     ]
 
@@ -147,6 +148,7 @@ def make_embeddings(
     threads: int = 1,
     limits: EntityLimits = DEFAULT_LIMITS,
     without_shared: Sequence[Artifact] = (),
+    alpha: float = 0.0,
 ) -> Artifact:
     """Publishes the artifact `embeddings/<model>.<region>` with the file `embeddings.h5`.
 
@@ -156,7 +158,7 @@ def make_embeddings(
         task: `tasks/` artifact whose tiles are embedded; None to embed all tiles within the limits.
         masked: hide the tags and entities that reveal the label of the task.
         device, threads: device (`cpu`, `cuda` or `auto`); number of CPU threads.
-        limits: minimum and maximum number of entities in a tile. Ignored if a task is given.
+        limits, alpha: number of entities in a tile, ignored if a task is given; weight of the entity alone (ADR 24).
         without_shared: the `tasks/` artifacts of all regions, to hide OSM elements in several zoom-14 tiles; or empty.
 
     Raises:
@@ -164,7 +166,7 @@ def make_embeddings(
     """
     features = model.tag_features(workspace, processed)
     geometry = model.geometry_features(workspace, processed, threads)
-    params = _params(model, task, masked, limits, bool(without_shared))
+    params = _params(model, task, masked, limits, bool(without_shared), alpha)
     images, tokens = images_of_model(workspace, model, processed, device, threads)
     params |= {"images": DRAWN_LABEL} if shows_drawn_images(images, model.artifact) else {}
     others = [one for one in without_shared if one != task]
@@ -184,14 +186,15 @@ def make_embeddings(
             view = view_without_shared(workspace, without_shared, processed, masked)
         else:
             view = view_to_embed(store, task, masked, limits)
-        embedder = open_embedder(model, store, [features], device)
+        embedder = with_alpha(open_embedder(model, store, [features], device), alpha)
         check_entities(store, view, embedder.needs, task_name, masked)
         check_images(store, view, embedder.needs)
-        attributes = {"model": model.ref, "region": processed.ref, "task": task_name or "", "masked": str(masked)}
+        about = {"model": model.ref, "region": processed.ref, "task": task_name or "", "masked": str(masked)}
+        about |= {"alpha": f"{alpha:g}"} if alpha else {}
         title = f"embed {processed.name} with {model.name}{f' for {task_name}' if task_name else ''}"
         with console.progress(title, len(view.tiles)) as meter:
-            counts = embed_region(store, view, embedder, build.partial, attributes, meter, pick_device(device))
-        return build.publish(counts, model.attribution, extra={"units": {"entity/size": "m² of areas, m of lines"}})
+            counts = embed_region(store, view, embedder, build.partial, about, meter, pick_device(device))
+        return build.publish(counts, model.attribution, UNITS, {"device": str(pick_device(device)), "threads": threads})
 
     return EMBEDDINGS.make(workspace, f"{model.name}.{processed.name}", params, inputs, write)
 
@@ -207,13 +210,14 @@ def images_of_model(
 
 
 def _params(
-    model: Model, task: Artifact | None, masked: bool, limits: EntityLimits, without_shared: bool
+    model: Model, task: Artifact | None, masked: bool, limits: EntityLimits, without_shared: bool, alpha: float
 ) -> dict[str, object]:
     params: dict[str, object] = {**model.params, "task": task.params["task"]["name"] if task else None}
     params |= (
         {"masked": masked} if task else {"masked": masked, "min_entities": limits.low, "max_entities": limits.high}
     )
     params |= {"without_shared": True} if without_shared else {}
+    params |= {"alpha": alpha} if alpha else {}
     params |= {"image_encoder": RANDOM_LABEL} if model.has_random_images() else {}
     return params
 

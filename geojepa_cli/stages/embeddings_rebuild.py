@@ -5,7 +5,7 @@ from __future__ import annotations
 from geojepa_cli import hints
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.joined_images import with_same_images
-from geojepa_cli.stages.rebuild import input_refs, limit_options, task_ref, text
+from geojepa_cli.stages.rebuild import input_refs, limit_options, number, task_ref, text
 from geojepa_cli.stages.shipped import noting_version, ref_in
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.kinds import Remains, name_of
@@ -28,7 +28,15 @@ def rebuild_embeddings(remains: Remains) -> Hint:
     regions = [ref for ref in input_refs(remains, "processed") if name_of(ref) == region]
     task = task and task_ref(remains, task)
     limits = {} if task else limit_options(params)
-    again = hints.run("embed", model=model, region=regions or region or "R", task=task, masked=masked, **limits)
+    again = hints.run(
+        "embed",
+        model=model,
+        region=regions or region or "R",
+        task=task,
+        masked=masked,
+        alpha=number(params.get("alpha")),
+        **limits,
+    )
     return noting_version(with_same_images(remains, again), [ref_in(params)])
 
 

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from geojepa_cli import hints
-from geojepa_cli.errors import DataError, UsageError, unknown
-from geojepa_cli.stages.arguments import wrong_type
+from geojepa_cli import console, hints
+from geojepa_cli.config.images import DRAWN
+from geojepa_cli.config.modality import IMAGES
+from geojepa_cli.errors import UsageError
+from geojepa_cli.stages.arguments import MAX_SEED, wrong_type
 from geojepa_cli.stages.embedded_view import check_entity_vectors
-from geojepa_cli.stages.embedding_model import TAGPOOL, Model, find_model
+from geojepa_cli.stages.embedding_model import Model
 from geojepa_cli.stages.embeddings import check_region, images_of_model
+from geojepa_cli.stages.entity_probe_regions import REGIONS, find_regions_to_probe
 from geojepa_cli.stages.geometry_features import FILE as GEOMETRY_FILE
 from geojepa_cli.stages.image_features import FILE as TOKENS_FILE
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.probe_protocols import find_protocols
-from geojepa_cli.stages.probe_regions import more_data, region_groups
+from geojepa_cli.stages.probe_regions import region_groups
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
-from geojepa_cli.stages.stage import Models, Regions, as_list, find_regions, in_fixed_order, rebuilding
+from geojepa_cli.stages.stage import Models, Regions, as_list, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
-from geojepa_cli.workspace.kinds import legal_name
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from geojepa_cli.evaluate.entity_probe import Part
+    from geojepa_cli.evaluate.entity_parts import Part
     from geojepa_cli.evaluate.protocols import Protocol
     from geojepa_cli.store.store import TileStore
     from geojepa_cli.tasks.entity_examples import EntityExamples
@@ -32,23 +35,63 @@ if TYPE_CHECKING:
 
 HIDE = ("all", "probed")  # entities whose tags are hidden
 PER_CLASS = 1000  # maximum number of examples of a class
+SEEDS = 3  # number of seeds over which figures are averaged
+
+
+@dataclass(frozen=True)
+class ProbeOptions:
+    """Options of an entity probe that change its figures.
+
+    Attributes:
+        hide: entities whose tags are hidden, one of `HIDE`.
+        per_class: maximum number of examples of a class.
+        context: also measure context ratios.
+        seed: seed of the examples, and first seed of the folds, exchanges and confidence intervals.
+        seeds: number of consecutive seeds over which figures are averaged.
+        alphas: weights of the curve, including 0; empty without a curve.
+    """
+
+    hide: str = "all"
+    per_class: int = PER_CLASS
+    context: bool = False
+    seed: int = 0
+    seeds: int = SEEDS
+    alphas: tuple[float, ...] = ()
+
+    @property
+    def all_seeds(self) -> range:
+        """All seeds."""
+        return range(self.seed, self.seed + self.seeds)
 
 
 @dataclass(frozen=True)
 class EntityPlan:
-    """Task, regions and models of an entity probe.
+    """Task, regions, models and options of an entity probe.
 
     Attributes:
         spec: definition of the task.
         regions: `processed/` artifacts of all regions, in a fixed order.
-        test_regions: those of them that are tested; empty for cross-validation.
+        test_regions: those of them that are tested, and not trained on; empty for cross-validation.
+        leave_out: what a fold of the cross-validation leaves out: `regions` or `groups`.
         models: models and baselines to test, always including TagPool.
+        settings: options.
     """
 
     spec: EntitySpec
     regions: list[Artifact]
     test_regions: list[Artifact]
+    leave_out: str
     models: list[Model]
+    settings: ProbeOptions
+
+    @property
+    def evaluation(self) -> str:
+        """Way of testing, as in the report."""
+        from geojepa_cli.evaluate.entity_parts import BETWEEN_REGIONS, CROSS_VALIDATION, LEFT_OUT_REGIONS
+
+        if self.test_regions:
+            return BETWEEN_REGIONS
+        return LEFT_OUT_REGIONS if self.leave_out == REGIONS else CROSS_VALIDATION
 
 
 @dataclass(frozen=True)
@@ -79,62 +122,53 @@ def plan_entity_probe(
     model: Models,
     region: Regions,
     test_region: Regions,
-    hide: str,
-    per_class: int,
+    leave_out: str | None,
+    settings: ProbeOptions,
 ) -> EntityPlan:
     """Finds the task, regions and models of an entity probe, and checks that the models can embed the regions.
 
     Raises:
-        UsageError: the task is invalid, `hide` is unknown, `per_class` is too small, no model is given, or a region is
-            in both parts.
+        UsageError: the task or an option is invalid, no model is given, or a region is in both parts.
         NotFoundError: a task, region or model does not exist. The hint is the command that makes it.
         DataError: there is no tile to embed, or a model is damaged.
     """
     from geojepa_cli.tasks.entity_spec import find_entity_task
 
-    if hide not in HIDE:
-        raise UsageError(f"`--hide {hide}`: expected `all` or `probed`", hints.again(hide="all"))
+    if settings.hide not in HIDE:
+        raise UsageError(f"`--hide {settings.hide}`: expected `all` or `probed`", hints.again(hide="all"))
     if not isinstance(task, str | Path):
         raise wrong_type("task", task, "the name of an entity task or the path of a YAML file", '"building_class"')
     spec = find_entity_task(str(task))
-    if per_class < spec.min_examples:
+    if settings.per_class < spec.min_examples:
         needed = f"a class of `{spec.name}` needs {spec.min_examples} training examples"
         raise UsageError(
-            f"`--per-class {per_class}`: expected at least {spec.min_examples}, because {needed}",
-            hints.again(per_class=_enough(spec)),
+            f"`--per-class {settings.per_class}`: expected at least {spec.min_examples}, because {needed}",
+            hints.again(per_class=enough(spec)),
         )
-    regions = find_regions(workspace, "processed", region)
-    tested = [] if test_region is None else _find_test_regions(workspace, test_region)
-    if both := [one.name for one in tested if one in regions]:
-        raise UsageError(
-            f"`{both[0]}` is a region to train on and a test region: expected different regions",
-            hints.again(region="OTHER"),
-        )
-    wanted = as_list(model)
-    if not wanted:
+    if settings.seed > MAX_SEED - settings.seeds:
+        raise UsageError(f"`--seed {settings.seed}` leaves no room for more seeds", hints.again(seed=0))
+    if not as_list(model):
         raise wrong_type("model", model, "at least one model", '"tagpool"')
-    used = in_fixed_order([*regions, *tested])
-    models = list(dict.fromkeys(find_model(workspace, one, used) for one in wanted))
-    models += [] if any(one.name == TAGPOOL for one in models) else [Model(TAGPOOL, None)]
-    for one in models:
+    chosen = find_regions_to_probe(workspace, model, region, test_region, leave_out)
+    for one in chosen.models:
         check_entity_vectors(one)
-        for processed in used:
+        for processed in chosen.regions:
             check_region(workspace, one, processed)
-    return EntityPlan(spec, used, in_fixed_order(tested), models)
-
-
-def _find_test_regions(workspace: Workspace, wanted: Regions) -> list[Artifact]:
-    known = workspace.names("processed")
-    for one in as_list(wanted):
-        if isinstance(one, str) and one.partition("@")[0] not in known:
-            hint = hints.run("process", region=legal_name(one))
-            raise unknown("region", one, known, hint, "--test-region")
-    return find_regions(workspace, "processed", wanted, "test_region")
+    return EntityPlan(spec, chosen.regions, chosen.tested, chosen.leave_out, chosen.models, settings)
 
 
 def find_inputs(workspace: Workspace, model: Model, plan: EntityPlan, device: str, threads: int) -> ModelInputs:
-    """Returns the artifacts that a model reads. Computes missing geometry vectors and image tokens."""
+    """Returns the artifacts that a model reads. Computes missing geometry vectors and image tokens.
+
+    Warns if a region has no images, and the model reads images.
+    """
     found = [images_of_model(workspace, model, region, device, threads) for region in plan.regions]
+    if IMAGES & model.needs():
+        without = [region.name for region, (images, _) in zip(plan.regions, found, strict=True) if images is None]
+        if without:
+            names = ", ".join(f"`{name}`" for name in without)
+            hint = hints.run("tile", region=without[0], imagery=DRAWN)
+            console.warn(f"`{model.name}` is tested without images in {names}, because there are none", hint)
     geometry = [model.geometry_features(workspace, region, threads) for region in plan.regions]
     return ModelInputs(
         [model.tag_features(workspace, region) for region in plan.regions],
@@ -161,51 +195,8 @@ def open_store(plan: EntityPlan, inputs: ModelInputs | None = None) -> TileStore
         )
 
 
-def find_parts(
-    workspace: Workspace, plan: EntityPlan, hide: str, per_class: int, seed: int
-) -> tuple[EntityExamples, list[Part], dict[str, dict[str, int]]]:
-    """Finds the examples of the classes that are frequent enough, their parts, and the sizes of rarer classes.
-
-    Raises:
-        UsageError: `per_class` limits the examples so much that fewer than two classes remain.
-        DataError: there are too few examples, groups or classes.
-    """
-    import numpy as np
-
-    from geojepa_cli.evaluate.entity_probe import frequent_classes, make_parts
-    from geojepa_cli.tasks.entity_examples import PROBED_SHARE, find_examples
-
-    spec = plan.spec
-    found = find_examples(open_store(plan), spec, per_class, seed, 1.0 if hide == "all" else PROBED_SHARE)
-    tested = [plan.regions.index(one) for one in plan.test_regions]
-
-    def parts_of(examples: EntityExamples) -> list[Part]:
-        try:
-            return make_parts(examples.groups, np.isin(examples.regions, tested) if tested else None, seed)
-        except DataError as error:
-            raise too_few(plan, workspace, error.message) from None
-
-    kept = frequent_classes(found.labels, len(found.classes), parts_of(found), spec.min_examples)
-    counts = np.bincount(found.labels, minlength=len(found.classes)).tolist()
-    if len(kept) < 2:
-        verb = "has" if len(kept) == 1 else "have"
-        few = f"{len(kept)} of {len(found.classes)} classes" if found.classes else "no entity"
-        need = f"{verb if found.classes else 'has'} {spec.min_examples} examples in every training part"
-        message = f"{few} of `{spec.name}` {need}, expected at least 2 classes"
-        if any(count >= per_class for place, count in enumerate(counts) if place not in kept):
-            raise UsageError(f"`--per-class {per_class}`: {message}", hints.again(per_class=_enough(spec)))
-        raise too_few(plan, workspace, message)
-    examples = found.of_classes(kept)
-    rare = {
-        name: {"examples": counts[place], "entities_with_tag": int(found.sizes[place])}
-        for place, name in enumerate(found.classes)
-        if place not in kept
-    }
-    return examples, parts_of(examples), rare
-
-
-def protocols_of(plan: EntityPlan, examples: EntityExamples, parts: list[Part]) -> dict[str, Protocol]:
-    """Returns the protocol of the figures of each model, by reference of the model."""
+def protocols_of(plan: EntityPlan, examples: EntityExamples, parts: Sequence[Part]) -> dict[str, Protocol]:
+    """Returns the protocol of the figures of each model, by reference of the model. `parts`: the folds of a seed."""
     import numpy as np
 
     tested = examples.groups[np.concatenate([part.test for part in parts])]
@@ -213,15 +204,6 @@ def protocols_of(plan: EntityPlan, examples: EntityExamples, parts: list[Part]) 
     return find_protocols(plan.models, tested, np.concatenate(regions))
 
 
-def _enough(spec: EntitySpec) -> int:
+def enough(spec: EntitySpec) -> int:
+    """Returns a number of examples per class that is large enough for a task."""
     return max(PER_CLASS, 2 * spec.min_examples)
-
-
-def too_few(plan: EntityPlan, workspace: Workspace, message: str) -> DataError:
-    """Returns the error for too few examples. The hint adds the other regions of the workspace, if there are any."""
-    tested = [region.name for region in plan.test_regions]
-    used = [region.name for region in plan.regions]
-    others = [name for name in workspace.names("processed") if name not in used]
-    if not others:
-        return DataError(message, more_data())
-    return DataError(message, hints.again(region=[*(name for name in used if name not in tested), *others]))

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from geojepa_cli import console, hints
-from geojepa_cli.config.limits import DEFAULT_LIMITS
-from geojepa_cli.config.modality import Modality
+from geojepa_cli import hints
 from geojepa_cli.hints import Hint
-from geojepa_cli.stages.device import check_device, pick_device
+from geojepa_cli.models.registry import baseline_params
+from geojepa_cli.stages.alpha import CURVE, check_alphas
+from geojepa_cli.stages.device import check_device
+from geojepa_cli.stages.entity_measures import measure
+from geojepa_cli.stages.entity_probe_parts import find_parts
 from geojepa_cli.stages.entity_probe_plan import (
     PER_CLASS,
+    SEEDS,
     EntityPlan,
-    ModelInputs,
+    ProbeOptions,
     find_inputs,
-    find_parts,
-    open_store,
     plan_entity_probe,
     protocols_of,
 )
-from geojepa_cli.stages.model_inputs import open_embedder
-from geojepa_cli.stages.model_labels import label_models
+from geojepa_cli.stages.entity_probe_regions import GROUPS
 from geojepa_cli.stages.rebuild import input_refs, number, short_ref, text, texts
 from geojepa_cli.stages.shipped import noting_version
 from geojepa_cli.stages.stage import Models, Regions, Stage, as_command
@@ -36,16 +34,12 @@ from geojepa_cli.workspace.kinds import Remains, name_of
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from geojepa_cli.evaluate.entity_probe import Part
     from geojepa_cli.evaluate.protocols import Protocol
-    from geojepa_cli.store.store import TileStore
-    from geojepa_cli.store.view import View
-    from geojepa_cli.tasks.entity_examples import EntityExamples
     from geojepa_cli.tasks.entity_spec import EntitySpec
 
 REPORT_FILE, PREDICTIONS_FILE, PLOT_FILE, TASK_FILE = "report.json", "predictions.csv", "plot.png", "task.yaml"
+CURVE_FILE = "curve.png"
+COUNTER = "tag-counts"  # the baseline that counts the tags of neighbours
 
 
 def _rebuild(remains: Remains) -> Hint:
@@ -59,6 +53,7 @@ def _rebuild(remains: Remains) -> Hint:
         task = copy if whole and copy is not None else f"{name}.yaml"
     tested = texts(params.get("test_regions"))
     regions = input_refs(remains, "processed")
+    alphas = params.get("alphas")
     again = hints.run(
         "probe-entities",
         task=task,
@@ -67,19 +62,23 @@ def _rebuild(remains: Remains) -> Hint:
         model=[short_ref(remains, "models", ref) for ref in texts(params.get("models"))] or None,
         hide=text(params.get("hide")) if params.get("hide") != "all" else None,
         per_class=number(params.get("per_class"), PER_CLASS),
+        leave_out=GROUPS if params.get("leave_out") == GROUPS and len(regions) > 1 else None,
         context=params.get("context") is True,
+        alpha=[f"{one:g}" for one in alphas if one] if isinstance(alphas, list) else None,
         seed=number(params.get("seed")),
+        seeds=number(params.get("seeds"), SEEDS),
     )
     return noting_version(again, texts(params.get("models")))
 
 
 # schema 2: `report.json` names the protocol of every score; what was called `protocol` is now `evaluation`
+# schema 3: scores are averaged over seeds, and average precision has an interval
 ENTITY_PROBES = Stage(
     "entity_probes",
-    version=2,
-    schema=2,
+    version=3,
+    schema=3,
     rebuild=_rebuild,
-    variant=("hide", "test_regions", "per_class", "context"),
+    variant=("hide", "test_regions", "leave_out", "per_class", "context", "alphas"),
     files=(REPORT_FILE, PREDICTIONS_FILE, PLOT_FILE, TASK_FILE),
 )
 
@@ -97,30 +96,40 @@ def probe_entities(
     seed: int = 0,
     device: str = "auto",
     threads: int = 1,
+    seeds: int = SEEDS,
+    leave_out: str | None = None,
+    alpha: float | Sequence[float] | None = None,
 ) -> Artifact:
     """Tests how well the embedding of an entity predicts a tag of it that was hidden from the models.
 
     For comparison, also tests Dummy (the most frequent class), TagPool (the mean embedding of the entity's visible
-    tags), the size and shape of the entity, the tags of its neighbours, and all three of them together.
+    tags), the size and shape of the entity, the tags of its neighbours (their mean embedding, and gradient boosting on
+    their counts), and tags, shape and neighbours together. Every score names its protocol (ADR 18).
 
     Args:
         workspace: workspace to read from and publish to.
         task: name of an entity task that comes with the package, or path of a YAML file.
         model: models to test: names of models or baselines, or `models/` artifacts. Default: the newest model or,
             if there is none, the model that comes with the package.
-        region: names of regions, or artifacts. Default: the only region in the workspace.
-        test_region: regions to test on, whose entities are not used for training. Default: cross-validation over the
-            zoom-14 groups of `region`.
+        region: names of regions, or artifacts. Default: the only region in the workspace or, if there are several,
+            those of which the models saw no tile in pretraining.
+        test_region: regions to test on, whose entities are not used for training. Default: cross-validation.
         hide: entities whose tags are hidden: `all`, or only those that are `probed`. A fifth of the entities is then
             probed, and the others show their tags.
         per_class: maximum number of examples of a class.
         context: also measure how far vectors move when tags or surroundings are exchanged.
-        seed: random seed of the examples, the folds and the confidence intervals.
+        seed: random seed of the examples, and first seed of the folds, exchanges and confidence intervals.
         device: device for computing embeddings: `cpu`, `cuda` or `auto`.
-        threads: number of threads for computing embeddings; does not affect the result.
+        threads: number of threads; does not affect the result.
+        seeds: number of consecutive seeds over which figures are averaged.
+        leave_out: what a fold of the cross-validation leaves out: whole `regions` (default for several regions), or
+            `groups` (zoom-14 tiles).
+        alpha: weights of the entity alone, 0 to 1 (ADR 24), for a curve of all figures. Default: no curve or, with
+            `context`, a curve of five weights.
 
     Returns:
-        The `entity_probes/` artifact with `report.json`, `predictions.csv`, `plot.png` and `task.yaml`.
+        The `entity_probes/` artifact with `report.json`, `predictions.csv`, `plot.png` and `task.yaml`, and with
+        `curve.png` if there is a curve.
 
     Raises:
         UsageError: an argument is invalid, or the definition of the task is.
@@ -128,143 +137,55 @@ def probe_entities(
         DataError: there are too few entities or groups, or an artifact is damaged.
     """
     check_device(device)
-    plan = plan_entity_probe(workspace, task, model, region, test_region, hide, per_class)
-    examples, parts, left_out = find_parts(workspace, plan, hide, per_class, seed)
-    protocols = protocols_of(plan, examples, parts)
+    alphas = check_alphas(alpha) or (CURVE if context else ())
+    settings = ProbeOptions(hide, per_class, context, seed, seeds, alphas)
+    plan = plan_entity_probe(workspace, task, model, region, test_region, leave_out, settings)
+    return _make(workspace, plan, device, threads)
+
+
+def _make(workspace: Workspace, plan: EntityPlan, device: str, threads: int) -> Artifact:
+    found = find_parts(workspace, plan)
+    protocols = protocols_of(plan, found.examples, found.parts[0])
     inputs = [find_inputs(workspace, one, plan, device, threads) for one in plan.models]
-    params = _params(plan, protocols, hide, per_class, context, seed)
-    read = dict.fromkeys([*plan.regions, *(one for found in inputs for one in found.artifacts)])
+    params = _params(plan, protocols)
+    read = dict.fromkeys([*plan.regions, *(one for each in inputs for one in each.artifacts)])
     read |= dict.fromkeys(one.artifact for one in plan.models if one.artifact)
 
     def write(build: Build) -> Artifact:
-        content = _measure(build, plan, inputs, examples, parts, params, left_out, device, threads)
-        content["protocols"] = {ref: found.to_json() for ref, found in protocols.items()}
+        files = {name: build.partial / name for name in (PREDICTIONS_FILE, PLOT_FILE, CURVE_FILE)}
+        content = params | measure(plan, inputs, found, protocols, files, device, threads)
         _write_texts(build.partial, plan.spec, content)
         counts = {"entities": content["entities"], "groups": content["groups"]}
         attribution = tuple(line for one in plan.models for line in one.attribution)
-        return build.publish(counts, attribution, extra={"seed": seed})
+        return build.publish(counts, attribution, extra={"seed": plan.settings.seed})
 
     return ENTITY_PROBES.make(workspace, f"{plan.spec.name}.{plan.models[0].name}", params, list(read), write)
 
 
-def _params(
-    plan: EntityPlan, protocols: Mapping[str, Protocol], hide: str, per_class: int, context: bool, seed: int
-) -> dict[str, Any]:
+def _params(plan: EntityPlan, protocols: Mapping[str, Protocol]) -> dict[str, Any]:
+    settings = plan.settings
     params: dict[str, Any] = {
         "task": plan.spec.resolved(),
         "models": [one.ref for one in plan.models],
-        "hide": hide,
+        "hide": settings.hide,
         "test_regions": [one.name for one in plan.test_regions],
-        "per_class": per_class,
-        "seed": seed,
+        "leave_out": None if plan.test_regions else plan.leave_out,
+        "per_class": settings.per_class,
+        "seed": settings.seed,
+        "seeds": settings.seeds,
         "protocols": {ref: found.name for ref, found in protocols.items()},
     }
-    return params | ({"context": True} if context else {})
+    for name in (COUNTER, *(one.name for one in plan.models if one.is_baseline)):
+        params |= baseline_params(name)
+    params |= {"context": True} if settings.context else {}
+    return params | ({"alphas": list(settings.alphas)} if settings.alphas else {})
 
 
 def _write_texts(folder: Path, spec: EntitySpec, content: dict[str, Any]) -> None:
     """Writes the report, and the definition of the task with all defaults."""
+    import yaml
+
     dumped = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / REPORT_FILE).write_text(dumped + "\n", encoding="utf-8")
     definition = yaml.safe_dump(spec.resolved(), sort_keys=False, allow_unicode=True)
     (folder / TASK_FILE).write_text(definition, encoding="utf-8")
-
-
-def _measure(
-    build: Build,
-    plan: EntityPlan,
-    inputs: list[ModelInputs],
-    examples: EntityExamples,
-    parts: list[Part],
-    params: dict[str, Any],
-    left_out: dict[str, dict[str, int]],
-    device: str,
-    threads: int,
-) -> dict[str, Any]:
-    """Computes vectors and scores, writes the predictions and the plot, and returns the content of the report."""
-    import torch
-
-    from geojepa_cli.evaluate.entity_predictions import entity_report, write_entity_predictions
-    from geojepa_cli.evaluate.entity_probe import BETWEEN_REGIONS, CROSS_VALIDATION, run_entity_probe
-    from geojepa_cli.evaluate.entity_tags import visible_tags
-    from geojepa_cli.evaluate.plots.entity_probe import plot_entity_probe
-    from geojepa_cli.evaluate.protocols import NO_PRETRAINING
-    from geojepa_cli.tasks.entity_examples import hiding_view
-
-    torch.set_num_threads(threads)
-    store = open_store(plan)
-    view = hiding_view(store, examples, params["hide"] == "all", DEFAULT_LIMITS)
-    labels = label_models(plan.models, [files.images for files in inputs])
-    vectors, shifts = _vectors(plan, labels, inputs, examples, view, params, device)
-    tags = visible_tags(store, view, examples.pieces)
-    torch.set_num_threads(1)  # with one thread, results do not depend on the number of cores
-    data = (examples.labels, examples.classes, examples.groups, tags.bare, parts)
-    evaluation = BETWEEN_REGIONS if plan.test_regions else CROSS_VALIDATION
-    with console.progress(f"probe {plan.spec.name}") as meter:
-        result = run_entity_probe(vectors, *data, evaluation, params["seed"], meter.update)
-    write_entity_predictions(build.partial / PREDICTIONS_FILE, store, examples, tags, result)
-    plot_entity_probe(result, plan.spec.title, build.partial / PLOT_FILE)
-    content = {
-        **params,
-        "task": plan.spec.name,
-        "key": plan.spec.key,
-        "regions": [region.ref for region in plan.regions],
-        "hidden_rules": [rule.written() for rule in plan.spec.hidden],
-        **entity_report(store, examples, tags, result, left_out),
-    }
-    refs = dict(zip(labels, (one.ref for one in plan.models), strict=True))
-    for score in content["scores"]:
-        ref = refs.get(score["model"])
-        score |= {"ref": ref, "protocol": NO_PRETRAINING if ref is None else params["protocols"][ref]}
-    return content | ({"context": shifts} if params.get("context") else {})
-
-
-def _vectors(
-    plan: EntityPlan,
-    labels: list[str],
-    inputs: list[ModelInputs],
-    examples: EntityExamples,
-    view: View,
-    params: dict[str, Any],
-    device: str,
-) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-    """Computes the vectors of the examples by name of the model or baseline, and the context ratios of the models."""
-    import torch
-
-    from geojepa_cli.evaluate.entity_vectors import model_vectors, reference_vectors
-    from geojepa_cli.stages.features import FILE as FEATURES_FILE
-    from geojepa_cli.store.features import open_features
-
-    found: dict[str, NDArray[Any]] = {}
-    shifts: dict[str, Any] = {}
-    target = torch.device(pick_device(device))
-    for model, label, files in zip(plan.models, labels, inputs, strict=True):
-        store = open_store(plan, files)
-        embedder = open_embedder(model, store, files.features, device)
-        with console.progress(f"embed entities with {label}", len(view.tiles)) as meter:
-            found[label] = model_vectors(store, view, examples.pieces, embedder, target, meter.update)
-        if params.get("context") and Modality.NODES in embedder.needs:
-            console.warn(f"`--context` is skipped for `{label}`, which reads the vertices of entities")
-        elif params.get("context"):
-            shifts[label] = _context(store, examples, embedder, params["seed"], target)
-    table = open_features([one.file(FEATURES_FILE) for one in inputs[0].features], store).table
-    with console.progress("compute simple features", len(view.tiles)) as meter:
-        return found | reference_vectors(store, view, examples.pieces, table, meter.update), shifts
-
-
-def _context(store: TileStore, examples: EntityExamples, embedder: Any, seed: int, device: Any) -> list[dict[str, Any]]:
-    """Returns the context ratio of a model by class, with all tags visible."""
-    import numpy as np
-
-    from geojepa_cli.evaluate.context_ratio import context_ratio, draw_exchanges
-    from geojepa_cli.store.view import View
-
-    view = View.default(store, *DEFAULT_LIMITS).restrict(np.unique(examples.tiles)).trimmed(store)
-    kinds = np.empty(len(examples.pieces), np.uint8)
-    for index, region in enumerate(store.regions):
-        own = examples.regions == index
-        objects = region["piece/object"][examples.pieces[own] - store.piece_offsets[index]]
-        kinds[own] = region["object/kind"][objects]
-    exchanges = draw_exchanges(examples.pieces, examples.tiles, examples.labels, kinds, seed)
-    shifts = context_ratio(store, view, exchanges, examples.classes, embedder, device)
-    return [shift.to_json() for shift in shifts]

@@ -12,9 +12,7 @@ from geojepa_cli.config.images import (
     FROZEN_ENCODERS,
     GEOEMBED,
     GEOEMBED_VERSION,
-    IMAGE_BASELINES,
     RANDOM,
-    RANDOM_SUFFIX,
 )
 from geojepa_cli.config.modality import IMAGES, Needs
 from geojepa_cli.config.names import NO_ENCODER
@@ -32,7 +30,7 @@ from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from geojepa_cli.config.schema import ModelConfig
-    from geojepa_cli.models.image_encoders import FrozenImageEncoder
+    from geojepa_cli.models.image_encoders import FrozenImageEncoder, ImageEncoder
     from geojepa_cli.store.image_tokens import ImageTokenKind
 
 FILE = "image_tokens.h5"
@@ -85,6 +83,13 @@ class ImageSource(NamedTuple):
         from geojepa_cli.models.image_encoders import load_image_encoder
 
         return load_image_encoder(self.kind, self.weights)
+
+    def load_to_train(self, image_px: int) -> ImageEncoder:
+        """Loads the encoder for images with a given side in pixels. Its weights can be trained. See `load`."""
+        from geojepa_cli.models.image_encoders import ImageEncoder
+        from geojepa_cli.models.image_networks import load_image_network
+
+        return ImageEncoder(load_image_network(self.kind, self.weights, image_px), self.kind)
 
 
 def find_image_encoder(encoder: str, weights: str | Path | None, from_file: Hint | None = None) -> ImageSource:
@@ -142,45 +147,6 @@ def find_image_encoder_of(
     source = find_image_encoder(name, RANDOM if version == RANDOM and weights is None else weights, file)
     if version not in (None, source.kind.version):
         message = f"the model reads image tokens of `{name}` {version}, but the available weights are"
-        raise NotFoundError(f"{message} {source.kind.version}", file.noting(f"FILE: the weights {version}"))
-    return source
-
-
-def find_backbone(workspace: Workspace, images: Artifact, baseline: str) -> ImageSource:
-    """Finds the frozen image encoder of a baseline such as `resnet50`.
-
-    Its weights are those of the newest stored tokens of this encoder in the workspace, whatever their region: so all
-    regions have vectors of the same weights. If there are no tokens, they are those in torchvision's cache, or of the
-    package geoembed. Random weights are used only for a name with the suffix `-random`.
-
-    Args:
-        workspace: workspace with the tokens.
-        images: `images/` artifact of the region.
-        baseline: name of the baseline, a key of `IMAGE_BASELINES`.
-
-    Raises:
-        NotFoundError: the weights do not exist, or are of another version than the stored tokens.
-        MissingExtraError: torchvision, or the package geoembed, is not installed.
-    """
-    from geojepa_cli.store.image_tokens import ImageTokenKind
-
-    encoder = IMAGE_BASELINES[baseline]
-    if baseline.endswith(RANDOM_SUFFIX):
-        return ImageSource(ImageTokenKind(encoder, RANDOM))
-
-    def fits(inputs: list[str], params: Mapping[str, Any]) -> bool:
-        return params.get(IMAGE_ENCODER) == encoder and params.get(IMAGE_VERSION) != RANDOM
-
-    newest = workspace.newest("features", None, fits)
-    version = None if newest is None else str(newest.params[IMAGE_VERSION])
-    if version is not None:
-        stored = ImageSource(ImageTokenKind(encoder, version))
-        if find_image_tokens(workspace, images, stored):
-            return stored
-    file = hints.run("process", region=images.name, image_encoder=encoder, image_weights="FILE")
-    source = find_image_encoder(encoder, None, file)
-    if version not in (None, source.kind.version):
-        message = f"the newest image tokens of `{encoder}` are of the weights {version}, but the available weights are"
         raise NotFoundError(f"{message} {source.kind.version}", file.noting(f"FILE: the weights {version}"))
     return source
 

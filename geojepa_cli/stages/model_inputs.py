@@ -1,4 +1,4 @@
-"""Loads a model with the text embeddings of the tags in a dataset."""
+"""Loads a model, and the text embeddings of a dataset's tags, which the model reads."""
 
 from __future__ import annotations
 

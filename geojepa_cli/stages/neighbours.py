@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING
 
 from geojepa_cli import console, hints
 from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
-from geojepa_cli.errors import UsageError
 from geojepa_cli.hints import Hint
+from geojepa_cli.stages.alpha import check_alpha_of
 from geojepa_cli.stages.device import check_device
 from geojepa_cli.stages.drawing import shows_drawn_images
 from geojepa_cli.stages.embedded_view import check_entity_vectors
 from geojepa_cli.stages.embedding_model import Model, find_model
 from geojepa_cli.stages.embeddings import make_embeddings
-from geojepa_cli.stages.entity_limits import check_tiles_left, entity_limits
+from geojepa_cli.stages.entity_limits import entity_limits
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images, with_same_images
+from geojepa_cli.stages.neighbour_query import check_form, check_options, check_query
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.rebuild import input_refs, limit_options, number, open_inputs, text
 from geojepa_cli.stages.shipped import noting_version, ref_in
@@ -52,13 +53,15 @@ def _rebuild(remains: Remains) -> Hint:
         region=input_refs(remains, "processed"),
         exclude_same_group=params.get("exclude_same_group") is True,
         html=params.get("html") is True,
+        alpha=number(params.get("alpha")),
         **limit_options(known.params),
     )
     return noting_version(with_same_images(remains, again), [ref_in(known.params)])
 
 
 # version 2 added `osm_version` and `record_id` of entities
-NEIGHBOURS = Stage("neighbours", version=2, rebuild=_rebuild, variant=("html",), files=(JSON_FILE, GEOJSON_FILE))
+VARIANT = ("html", "alpha")
+NEIGHBOURS = Stage("neighbours", version=2, rebuild=_rebuild, variant=VARIANT, files=(JSON_FILE, GEOJSON_FILE))
 
 
 @as_command("knn")
@@ -75,6 +78,7 @@ def knn(
     max_entities: int | None = None,
     device: str = "auto",
     threads: int = 1,
+    alpha: float = 0.0,
 ) -> Artifact:
     """Finds the tiles or entities with embeddings most similar to the embedding of a query tile or entity.
 
@@ -94,6 +98,7 @@ def knn(
         max_entities: maximum number of entities in a tile. Default: 1250.
         device: device for computing embeddings: `cpu`, `cuda` or `auto`.
         threads: number of threads for computing embeddings; does not affect the result.
+        alpha: weight of the entity alone in the vectors of entities, 0 to 1 (ADR 24). Requires `entity`.
 
     Returns:
         The `neighbours/` artifact. It contains `neighbours.json`, `neighbours.geojson` and, if `html` is set,
@@ -104,18 +109,18 @@ def knn(
         NotFoundError: there is no such tile, entity, model or region.
         DataError: a region has no tile within the limits, or an artifact is damaged.
     """
-    if tile is not None and entity is not None:
-        raise UsageError("`--tile` cannot be combined with `--entity`", hints.instead(("--entity", entity)))
+    check_options(tile, entity, alpha)
     check_device(device)
     limits = entity_limits(min_entities, max_entities)
     wanted = searchable_regions(workspace) if region is None else region
     regions = in_fixed_order(find_regions(workspace, "processed", wanted))
-    _check_form(regions, tile, entity, limits)
+    check_form(regions, tile, entity, limits)
     chosen = find_model(workspace, model, regions)
     if entity is not None:
         check_entity_vectors(chosen)
+    alpha = check_alpha_of(chosen, alpha)
     return make_neighbours(
-        workspace, chosen, regions, tile, entity, k, exclude_same_group, html, device, threads, limits
+        workspace, chosen, regions, tile, entity, k, exclude_same_group, html, device, threads, limits, alpha
     )
 
 
@@ -131,6 +136,7 @@ def make_neighbours(
     device: str = "auto",
     threads: int = 1,
     limits: EntityLimits = DEFAULT_LIMITS,
+    alpha: float = 0.0,
 ) -> Artifact:
     """Finds the neighbours of a query tile or entity, and publishes them as `neighbours/<query>.<model>`.
 
@@ -141,10 +147,14 @@ def make_neighbours(
         DataError: a region has no tile within the limits.
     """
     with rebuilding(*regions):
-        _check_query(regions, tile, entity, limits)
-    embeddings = [make_embeddings(workspace, model, region, None, False, device, threads, limits) for region in regions]
+        check_query(regions, tile, entity, limits)
+    embeddings = [
+        make_embeddings(workspace, model, region, None, False, device, threads, limits, alpha=alpha)
+        for region in regions
+    ]
     images = [joined_images(workspace, region) if html else None for region in regions]
-    params = {"tile": tile, "entity": entity, "k": k, "exclude_same_group": exclude_same_group, "html": html}
+    shifted: dict[str, object] = {"alpha": alpha} if alpha else {}
+    params = {"tile": tile, "entity": entity, "k": k, "exclude_same_group": exclude_same_group, "html": html, **shifted}
     inputs = [*regions, *embeddings, *(artifact for artifact in images if artifact)]
 
     def write(build: Build) -> Artifact:
@@ -152,23 +162,21 @@ def make_neighbours(
         from geojepa_cli.search.results import describe_entity, describe_tile
 
         with rebuilding(*regions, *embeddings, *images):
-            opened = _open(regions, embeddings, images, limits)
-            for region in opened:
-                region.vectors.check_source(region.store)
-                region.vectors.check_vectors("entity/vector" if entity else "tile/vector")
+            opened = _open(regions, embeddings, images, limits, "entity/vector" if entity else "tile/vector")
         hits = _search(opened, tile, entity, k, exclude_same_group)
         describe = describe_entity if entity else describe_tile
         results = [describe(opened[hit.region], hit, rank) for rank, hit in enumerate(hits)]
         searched = sum(r.vectors.n_entities if entity else r.vectors.n_tiles for r in opened)
         query, *neighbours = [result.to_json() for result in results]
-        answer = {"query": query, "neighbours": neighbours, "model": model.ref, "searched": searched}
+        answer = {"query": query, "neighbours": neighbours, "model": model.ref, "searched": searched, **shifted}
         answer["regions"] = [region.ref for region in regions]
         _write_json(build, JSON_FILE, answer)
         _write_json(build, GEOJSON_FILE, to_geojson(results, [opened[hit.region].store for hit in hits]))
         if html:
             credits = dict.fromkeys(line for artifact in inputs for line in artifact.attribution)
             drawn = [shows_drawn_images(one) for one in images]
-            page = _page(opened, hits, results, model.ref, searched, list(credits), drawn)
+            shown = f"{model.ref} (alpha {alpha:g})" if alpha else model.ref
+            page = _page(opened, hits, results, shown, searched, list(credits), drawn)
             (build.partial / PAGE_FILE).write_text(page, encoding="utf-8")
         return build.publish(counts={"searched": searched, "neighbours": len(neighbours)})
 
@@ -185,51 +193,12 @@ def searchable_regions(workspace: Workspace) -> list[str] | None:
     return [name for name in names if name in ready] or names or None
 
 
-def _check_form(regions: Sequence[Artifact], tile: str | None, entity: str | None, limits: EntityLimits) -> None:
-    """Checks that a query tile or entity is given, and is written like `16_18052_25957` or `way/123`.
-
-    Raises:
-        UsageError: neither is given, or the text has another format. The hint repeats the command with a tile or entity
-            that exists in the regions.
-    """
-    from geojepa_cli.grid import parse_tile
-    from geojepa_cli.search.check import existing_query, parse_entity
-    from geojepa_cli.store.reader import RegionStore
-
-    try:
-        if tile is not None:
-            parse_tile(tile)
-        elif entity is not None:
-            parse_entity(entity)
-        else:
-            raise UsageError("`--tile` or `--entity` is required")
-    except UsageError as error:
-        with rebuilding(*regions):
-            stores = [RegionStore(region.file(PROCESSED_FILE), region.name) for region in regions]
-            raise UsageError(error.message, existing_query(stores, limits, entity)) from None
-
-
-def _check_query(regions: Sequence[Artifact], tile: str | None, entity: str | None, limits: EntityLimits) -> None:
-    """Checks that the query tile or entity exists, and that each region has a tile within the limits.
-
-    This runs before embeddings are computed, which can take minutes.
-    """
-    from geojepa_cli.search.check import check_entity, check_tile
-    from geojepa_cli.store.reader import RegionStore
-    from geojepa_cli.store.store import TileStore
-
-    stores = [RegionStore(region.file(PROCESSED_FILE), region.name) for region in regions]
-    if tile is not None:
-        check_tile(stores, tile, limits)
-    else:
-        check_entity(stores, entity or "", limits)
-    for region in regions:
-        alone = TileStore.open([region.file(PROCESSED_FILE)], names=[region.name])
-        check_tiles_left(alone, limits)
-
-
 def _open(
-    regions: Sequence[Artifact], embeddings: Sequence[Artifact], images: Sequence[Artifact | None], limits: EntityLimits
+    regions: Sequence[Artifact],
+    embeddings: Sequence[Artifact],
+    images: Sequence[Artifact | None],
+    limits: EntityLimits,
+    column: str,
 ) -> list[SearchRegion]:
     from geojepa_cli.search.neighbours import SearchRegion
     from geojepa_cli.store.embeddings import FILE as EMBEDDINGS_FILE
@@ -237,7 +206,7 @@ def _open(
     from geojepa_cli.store.images import ImageStore
     from geojepa_cli.store.reader import RegionStore
 
-    return [
+    opened = [
         SearchRegion(
             region.name,
             Embeddings(made.file(EMBEDDINGS_FILE)),
@@ -247,6 +216,10 @@ def _open(
         )
         for region, made, image in zip(regions, embeddings, images, strict=True)
     ]
+    for one in opened:
+        one.vectors.check_source(one.store)
+        one.vectors.check_vectors(column)
+    return opened
 
 
 def _search(regions: Sequence[SearchRegion], tile: str | None, entity: str | None, k: int, exclude: bool) -> list[Hit]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from geojepa_cli.config.labels import WITHOUT_SHARED
 from geojepa_cli.config.limits import EntityLimits
 from geojepa_cli.stages.embedding_model import Model
 from geojepa_cli.stages.embeddings import make_embeddings
@@ -13,8 +14,6 @@ from geojepa_cli.stages.probe_plan import ProbeSettings
 from geojepa_cli.stages.probe_regions import BuiltTask
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
-
-WITHOUT_SHARED = "{} without shared"  # label of a model's embeddings that were made without shared entities
 
 
 class ModelEmbeddings(NamedTuple):

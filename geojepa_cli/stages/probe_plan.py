@@ -146,6 +146,11 @@ def _models(
     workspace: Workspace, wanted: Sequence[str | Artifact | LanguageModel | None], regions: Sequence[Artifact]
 ) -> list[Model]:
     models = list(dict.fromkeys(find_model(workspace, one, regions, supervised=True) for one in wanted))
+    refs = [one.ref for one in models]
+    twice = next((ref for ref in refs if refs.count(ref) > 1), None)
+    if twice is not None:
+        message = f"`{twice}` is given with several files of weights: expected one in each probe"
+        raise UsageError(message, hints.again(model=f"{twice}=FILE"))
     return models + ([] if any(one.name == TAGPOOL for one in models) else [Model(TAGPOOL, None)])
 
 

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, NamedTuple, overload
 
 from geojepa_cli import console, hints
 from geojepa_cli.config.heads import DEFAULT_HEADS
+from geojepa_cli.config.labels import WITHOUT_SHARED
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.built_tasks import Tasks
 from geojepa_cli.stages.device import check_device
 from geojepa_cli.stages.embedding_model import Model
 from geojepa_cli.stages.embeddings import check_region
+from geojepa_cli.stages.image_backbones import with_weights
 from geojepa_cli.stages.joined_images import with_same_images
-from geojepa_cli.stages.probe_embeddings import WITHOUT_SHARED, embed_models, task_limits
+from geojepa_cli.stages.probe_embeddings import embed_models, task_limits
 from geojepa_cli.stages.probe_plan import (
     ProbeSettings,
     check_folds,
@@ -66,7 +68,7 @@ def _rebuild(remains: Remains) -> Hint:
         task=task_ref(remains, task),
         region=input_refs(remains, "processed"),
         masked=params.get("masked") is True,
-        model=[short_model(remains, ref) for ref in texts(params.get("models"))] or model or None,
+        model=[short_model(remains, with_weights(ref, params)) for ref in texts(params.get("models"))] or model or None,
         head=None if tuple(heads) == DEFAULT_HEADS else heads,
         seed=number(params.get("seed")),
         seeds=number(params.get("seeds"), 1),
@@ -252,7 +254,7 @@ def _make_probe(workspace: Workspace, prepared: _Prepared, models: Sequence[Mode
     params |= {"protocols": {ref: found.name for ref, found in protocols.items()}}
     params |= {**supervised.params, **user.params, **asked.params}
     made = [one for row in embedded.values() for one in row.artifacts]
-    inputs = [*built.regions, *built.artifacts, *made, *supervised.features, *asked.artifacts]
+    inputs = [*built.regions, *built.artifacts, *made, *supervised.inputs, *asked.artifacts]
 
     def write(build: Build) -> Artifact:
         import torch

@@ -244,8 +244,8 @@ def _typed_options(name: str, value: Any) -> tuple[hints.Option, ...]:
         return _artifact_options(name, value)
     if isinstance(value, LanguageModel):
         return value.options
-    if isinstance(value, tuple) and value and all(isinstance(one, int | float) for one in value):
-        return hints.as_options({name: ",".join(repr(one) for one in value)})  # for example a bounding box
+    if name == "bbox" and isinstance(value, tuple) and value and all(isinstance(one, int | float) for one in value):
+        return hints.as_options({name: ",".join(repr(one) for one in value)})
     if isinstance(value, str | int | float | Path | Mapping):
         return hints.as_options({name: value})
     if isinstance(value, Sequence):

@@ -10,7 +10,7 @@ from geojepa_cli import hints
 from geojepa_cli.errors import DataError
 from geojepa_cli.stages.embedding_model import TAGPOOL
 from geojepa_cli.stages.probes import REPORT_FILE
-from geojepa_cli.stages.reports import read_probe
+from geojepa_cli.stages.report_probes import read_probe
 from geojepa_cli.stages.sweep_jobs import Done
 from geojepa_cli.stages.sweep_plan import SweepPlan
 from geojepa_cli.workspace.artifact import Artifact

@@ -126,11 +126,11 @@ def _yaml(value: object) -> str:
 
 
 def _check(spec: SweepSpec, trials: Sequence[Trial], source: str) -> None:
-    """Raises the errors that `pretrain` and `probe` would raise later.
+    """Checks a sweep before it starts, so that it does not fail in one of its runs.
 
     Raises:
-        UsageError: a head is unknown, a name cannot be used, a configuration trains a geometry encoder, or it sets
-            `data.fold`.
+        UsageError: a head is unknown, the name of a run is not allowed, or a configuration cannot be used in a sweep
+            because it trains a geometry encoder or sets `data.fold`.
     """
     from geojepa_cli.config.geometry import GeometryConfig
 

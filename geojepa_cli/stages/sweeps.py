@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from geojepa_cli import console, hints
 from geojepa_cli.errors import DataError, InterruptedRunError
 from geojepa_cli.hints import Hint
@@ -207,4 +205,6 @@ def _resolved(plan: SweepPlan) -> str:
         **({"folds": list(spec.folds)} if spec.folds else {"test_regions": [one.ref for one in plan.test_regions]}),
         **{"tasks": plan.tasks, "masked": spec.masked, "heads": list(spec.heads), "reference": plan.reference},
     }
+    import yaml
+
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)

@@ -1,4 +1,4 @@
-"""Pictures of tiles for language models: the image of a tile or, where there is none, a drawing of its map."""
+"""Pictures of tiles, for language models and reports: the image of a tile or, without one, a drawing of its map."""
 
 from __future__ import annotations
 
@@ -79,6 +79,15 @@ class TilePictures:
     def drawn(self) -> int:
         """Number of pictures that are drawn from the map."""
         return sum(len(one.places) if shows_drawn_images(one.images) else int(one.drawn.sum()) for one in self._sources)
+
+    @property
+    def are_drawn(self) -> list[bool]:
+        """For each tile, True if its picture is drawn from the map, now or when the images of its region were made."""
+        found = [False] * self._count
+        for one in self._sources:
+            for place, drawn in zip(one.places.tolist(), one.drawn.tolist(), strict=True):
+                found[place] = drawn or shows_drawn_images(one.images)
+        return found
 
     def read(self) -> list[Pixels]:
         """Returns the picture of each tile, uint8 [3, rows, columns].

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from geojepa_cli.config.images import IMAGE_BASELINES
 from geojepa_cli.errors import DataError
 from geojepa_cli.stages.embedding_model import Model
+from geojepa_cli.stages.image_backbones import IMAGE_MODELS
 
 if TYPE_CHECKING:
     from geojepa_cli.tasks.splits import Groups
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def trained_elsewhere(model: Model) -> bool:
     """Returns True for language models and pretrained image backbones: their training data are unknown."""
-    backbone = model.is_baseline and model.name in IMAGE_BASELINES
+    backbone = model.is_baseline and model.name in IMAGE_MODELS
     return model.language is not None or (backbone and not model.has_random_images())
 
 

@@ -1,4 +1,4 @@
-"""Reads a task that was built for the regions of a dataset: labels, splits, and hidden entities and tags."""
+"""Reads tasks: labels, splits, and the entities and tags that models must not read because they reveal the labels."""
 
 from __future__ import annotations
 

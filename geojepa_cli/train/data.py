@@ -122,7 +122,8 @@ class TrainingData:
         budget = config.train.batch_tokens
         image = config.model.tokens_per_image if isinstance(config, PretrainConfig) else 0
         sampler = TokenBudgetSampler(view.tiles, store.lengths(view), budget, seed, block=1, tile_cost=image)
-        tags = count_tags(store, view) if isinstance(config, TagAEConfig) else None
+        counted = isinstance(config, TagAEConfig)
+        tags = count_tags(store, view) if counted else TagList(store.keys, store.values)
         inputs = FrozenInputs(table, store.geometry_kind, store.image_kind, image_encoder, tags)
         return cls(store, view, inputs, sampler, config.training_needs, split_seed=config.data.split_seed)
 

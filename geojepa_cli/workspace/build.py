@@ -63,7 +63,7 @@ class Build:
             "parameters": self._identity["parameters"],
             "files": self._flush_files(),
             "counts": dict(counts or {}),
-            "attribution": list(dict.fromkeys([*self._inherited_attribution(), *attribution])),
+            "attribution": list(dict.fromkeys([*self.inherited_attribution(), *attribution])),
             **(extra or {}),
         }
         times = {"started": self._started, "finished": time.time(), "seconds": time.time() - self._started}
@@ -95,9 +95,10 @@ class Build:
                 fsync(path)
         return files
 
-    def _inherited_attribution(self) -> list[str]:
+    def inherited_attribution(self) -> list[str]:
+        """Returns the attribution lines of the inputs, without duplicates."""
         ordered = sorted(self._inputs, key=lambda artifact: artifact.full_ref)
-        return [line for artifact in ordered for line in artifact.attribution]
+        return list(dict.fromkeys(line for artifact in ordered for line in artifact.attribution))
 
 
 def _remove_below(folder: Path, kept: Set[Path]) -> None:

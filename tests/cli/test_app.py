@@ -23,7 +23,7 @@ def test_help_imports_neither_torch_nor_numpy(command: list[str]) -> None:
         f"sys.argv = ['geojepa', *{command!r}, '--help']\n"
         "try: app()\n"
         "except SystemExit as end: assert end.code in (0, None)\n"
-        "print({'torch', 'numpy', 'h5py', 'matplotlib'} & set(sys.modules), file=sys.stderr)"
+        "print({'torch', 'numpy', 'h5py', 'matplotlib', 'yaml'} & set(sys.modules), file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stderr.strip() == "set()"

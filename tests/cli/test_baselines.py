@@ -16,6 +16,7 @@ from demo_workspace import DemoCity
 from hint_commands import check_hint
 from image_tokens import store_tokens
 from raw_tokens import raw_tiles
+from tiny_networks import use_tiny_networks
 from vector_file import write_vectors
 
 from geojepa_cli.config import supervised
@@ -55,6 +56,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     def read(name: str) -> Any:
         raw = original(name)
         raw["train"]["epochs"] = 1
+        raw["model"] |= {"image_px": 32} if "image_px" in raw["model"] else {}
         return raw
 
     monkeypatch.setattr(supervised, "_read", read)
@@ -86,7 +88,10 @@ def add_vectors(city: DemoCity) -> None:
         write_vectors(city.folder / file, names, np.asarray(found["tile/vector"]))
 
 
-def test_every_command_of_the_page_runs(city: DemoCity, quick: None) -> None:
+def test_every_command_of_the_page_runs(
+    city: DemoCity, quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_tiny_networks(monkeypatch, tmp_path / "cache")
     lines = [line for block in re.findall(r"```sh\n(.*?)```", TEXT, flags=re.S) for line in block.splitlines() if line]
     assert len(lines) > 10
     for encoder in FROZEN_ENCODERS:

@@ -190,7 +190,7 @@ def test_a_random_split_is_marked_wherever_its_scores_are_shown(tmp_path: Path) 
     assert "RANDOM SPLIT" in probed.stdout and "RANDOM SPLIT" in probed.stderr
     run_main("build-tasks", "--task", "building_count", cwd=tmp_path)  # the newest again
     assert "RANDOM" not in run_main("probe", "--task", "building_count", "--head", "linear", cwd=tmp_path)
-    tables = json.loads(run_main("report", "--out", tmp_path / "out", "--json", cwd=tmp_path))["result"]
+    tables = json.loads(run_main("report", "--out", tmp_path / "out", "--json", cwd=tmp_path))["result"]["tables"]
     assert all(pair["verdict"].startswith("no claim") for table in tables for pair in table["comparisons"])
     assert [table["random"] for table in tables] == [False, True]
     page = (tmp_path / "out/report.md").read_text()

@@ -19,7 +19,7 @@ from geojepa_cli.config.load import load_config
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
 from geojepa_cli.evaluate.embed import embed_region
 from geojepa_cli.grid import TileId
-from geojepa_cli.models.base import FrozenInputs
+from geojepa_cli.models.base import FrozenInputs, TagList
 from geojepa_cli.stages.embedding_model import TAGPOOL, Model, find_model
 from geojepa_cli.stages.embeddings import make_embeddings
 from geojepa_cli.stages.models import make_model
@@ -240,7 +240,7 @@ def test_tiles_that_a_mask_empties_have_the_zero_vector_and_nothing_left_is_an_e
     emptied = view.tiles[::2]
     hidden = np.concatenate([np.arange(pieces[tile], pieces[tile + 1]) for tile in emptied.tolist()])
     tags = open_features([modelled.derived("features", "town", region).file("tags.h5")], store)
-    embedder = find_model(modelled, model).open(FrozenInputs(tags.table))
+    embedder = find_model(modelled, model).open(FrozenInputs(tags.table, tags=TagList(store.keys, store.values)))
     found = []
     for number, shown in enumerate((view, view.drop(pieces=hidden))):
         (folder := tmp_path / str(number)).mkdir()

@@ -18,7 +18,7 @@ from hint_commands import check_hint, split_hint
 from geojepa_cli import Workspace, stages
 from geojepa_cli.config.modality import Modality
 from geojepa_cli.errors import DataError, FeatureMismatchError, NotFoundError
-from geojepa_cli.models.base import FrozenInputs
+from geojepa_cli.models.base import FrozenInputs, TagList
 from geojepa_cli.models.jepa.embedder import load
 from geojepa_cli.nn.geometry.fourier import FourierGeometry
 from geojepa_cli.stages.embedding_model import find_model
@@ -113,7 +113,8 @@ def test_embeddings_are_those_of_the_target_encoder_with_geometry(city_with_mode
     (vectors,) = vectors_of(workspace)
     store = TileStore.open([processed.file("processed.h5")], geometry=[vectors.file("geometry.h5")])
     tags = open_features([tag_features(workspace, processed).file("tags.h5")], store)
-    embedder = find_model(workspace, "g").open(FrozenInputs(tags.table, store.geometry_kind))
+    listed = TagList(store.keys, store.values)
+    embedder = find_model(workspace, "g").open(FrozenInputs(tags.table, store.geometry_kind, tags=listed))
     view = View.default(store)
     with torch.inference_mode():
         batch = store.read(view, view.tiles, embedder.needs)
@@ -223,14 +224,14 @@ def test_a_model_reads_the_vectors_of_the_encoder_that_it_was_trained_with(works
 
 def test_vectors_of_another_kind_are_refused(city_with_model: Workspace) -> None:
     model = city_with_model.find("models", "g")
-    table = torch.zeros(1, 384)
+    table, listed = torch.zeros(1, 384), TagList(["building"], ["yes"])
     right = GeometryKind("fourier", "v1", 336)
     for kind in (right._replace(encoder="polygon_gnn"), right._replace(version="v2"), right._replace(dim=9)):
         with pytest.raises(FeatureMismatchError, match="the model reads geometry vectors") as caught:
             load(model.path, FrozenInputs(table, kind))
         assert caught.value.hint is not None and "process" in str(caught.value.hint)
-    assert load(model.path, FrozenInputs(table, right)).needs == model_needs()
-    assert load(model.path, FrozenInputs(table)).needs == model_needs()
+    assert load(model.path, FrozenInputs(table, right, tags=listed)).needs == model_needs()
+    assert load(model.path, FrozenInputs(table, tags=listed)).needs == model_needs()
 
 
 def model_needs() -> frozenset[Modality]:

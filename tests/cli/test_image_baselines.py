@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 import torch
 from commandline import output_of, refused
+from hint_commands import check_hint
 from image_tokens import store_tokens
 from synthetic_store import write_synthetic_images
 from synthetic_workspace import add_region
+from tiny_networks import tiny_network, use_tiny_networks
 
 from geojepa_cli import Workspace, stages
+from geojepa_cli.config import supervised
 from geojepa_cli.config.images import FROZEN_ENCODERS
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
 from geojepa_cli.models.image_weights import torchvision_models
@@ -22,6 +25,7 @@ from geojepa_cli.stages.image_features import find_image_encoder, image_tokens
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.images import ImageStore
 from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.durable import file_sha256
 
 LINEAR = ("--head", "linear")
 
@@ -56,7 +60,7 @@ def test_a_tile_is_the_pooled_vector_of_its_image(workspace: Workspace, name: st
     tokens = tokens_of(workspace, name)
     with h5py.File(tokens.file("image_tokens.h5")) as file:
         stored = file["token"][...].astype(np.float64)
-    pooled = stored[:, 0] if name == "vit_b_16" else stored.mean(1)
+    pooled = stored[:, 0] if name in ("vit_b_16", "scalemae") else stored.mean(1)
     images = ImageStore(workspace.find("images", "oak").file("images.h5"))
     rows = images.rows_of(found["tile/z"], found["tile/x"], found["tile/y"])
     assert (rows >= 0).sum() == 30 and (rows < 0).any()
@@ -87,6 +91,70 @@ def test_entities_have_no_vectors_of_a_backbone(workspace: Workspace) -> None:
     ):
         error = refused(workspace, *words)
         assert isinstance(error, UsageError) and "reads only images" in error.message
+
+
+def test_backbones_are_trained_on_the_labels_of_a_task(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_tiny_networks(monkeypatch, tmp_path / "cache")
+    original = supervised._read
+    small = {"model": {"image_px": 32}, "train": {"epochs": 1, "patience": 1}}
+    monkeypatch.setattr(supervised, "_read", lambda name: small if name == "tuned.yaml" else original(name))
+    weights = tmp_path / "w.pth"
+    torch.save(tiny_network("efficientnet_b0").state_dict(), weights)
+    models = ("vit_b_16-tuned", f"efficientnet_b0-tuned={weights}", "resnet50-tuned-random")
+    words = ["probe", "--task", "building_count", "--region", "oak", *LINEAR, "--json"]
+    words += [word for model in models for word in ("--model", model)]
+    answer = json.loads(output_of(workspace, *words))
+    report = answer["result"]
+    protocols = {score["model"]: score["protocol"] for score in report["scores"] if score["head"] == "supervised"}
+    assert protocols["vit_b_16-tuned"] == protocols["efficientnet_b0-tuned"] == "unknown"
+    assert protocols["resnet50-tuned-random (random image encoder)"] == "no pretraining"
+    assert len(protocols) == 3
+    versions = report["image_weights"]
+    assert versions["efficientnet_b0-tuned"] == f"sha256-{file_sha256(weights)[:12]}"
+    assert versions["resnet50-tuned-random"] == "random" and versions["vit_b_16-tuned"].startswith("sha256-")
+    made = workspace.find("probes", answer["artifact"])
+    assert made.params["supervised"]["vit_b_16-tuned"]["model"] == {"encoder": "vit_b_16", "image_px": 32}
+    costs = report["supervised"]
+    trained = sum(p.numel() for p in tiny_network("resnet50").parameters()) + 2048 + 1
+    assert costs["resnet50-tuned-random (random image encoder)"]["parameters"] == trained
+    assert workspace.find("images", "oak").full_ref in made.inputs
+    assert json.loads(output_of(workspace, *words))["artifact"] == answer["artifact"]
+    hint = str(made.rebuild_hint())
+    check_hint(hint)
+    assert "--model efficientnet_b0-tuned=FILE" in hint and "--model resnet50-tuned-random --model" in hint
+    torch.save(tiny_network("efficientnet_b0").state_dict(), weights)  # other weights
+    other = json.loads(output_of(workspace, *words[: words.index("--model")], "--model", models[1]))["result"]
+    assert other["image_weights"] != {models[1].partition("=")[0]: versions["efficientnet_b0-tuned"]}
+
+
+@pytest.mark.parametrize(
+    ("model", "message", "hint"),
+    [
+        ("resnet50-tuned", "no weights of the image encoder `resnet50`", "--model resnet50-tuned=FILE"),
+        ("resnet50-tuned=nowhere.pth", "`nowhere.pth` of the image encoder", "--model resnet50-tuned=FILE"),
+        ("resnet50-tuned-random=w.pth", "`resnet50-tuned-random` has random weights", "--model resnet50-tuned=w.pth"),
+        ("resnet50-tuned=", "expected the path of a file", "--model resnet50-tuned=FILE"),
+    ],
+)
+def test_weights_of_trained_backbones_are_found_or_named(
+    workspace: Workspace, model: str, message: str, hint: str
+) -> None:
+    words = ("probe", "--task", "building_count", "--region", "oak", *LINEAR, "--model")
+    error = refused(workspace, *words, model)
+    assert message in error.message and hint in str(error.hint)
+
+
+def test_a_trained_backbone_needs_images_and_has_no_embeddings(workspace: Workspace) -> None:
+    stages.build_tasks(workspace, "bare", "building_count")
+    words = ("--task", "building_count", "--region", "bare", *LINEAR, "--model", "resnet50-tuned-random")
+    assert "no images for the tiles of `bare`" in refused(workspace, "probe", *words).message
+    error = refused(workspace, "embed", "--model", "resnet50-tuned", "--region", "oak")
+    assert isinstance(error, UsageError) and "computes no embeddings" in error.message
+    both = ("--model", "resnet50-tuned=a.pth", "--model", "resnet50-tuned=b.pth")
+    error = refused(workspace, "probe", "--task", "building_count", "--region", "oak", *both)
+    assert isinstance(error, UsageError) and "several files of weights" in error.message
 
 
 def test_random_weights_need_their_name_and_are_marked(workspace: Workspace) -> None:

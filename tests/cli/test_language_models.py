@@ -75,7 +75,7 @@ def test_a_probe_has_a_row_on_the_tiles_that_the_model_answered(
     check_hint(str(made.rebuild_hint()))
     assert "--model llm:org/net:1" in str(made.rebuild_hint()) and "--tiles 24" in str(made.rebuild_hint())
 
-    answer = json.loads(output_of(demo, "report", "--json"))["result"]
+    answer = json.loads(output_of(demo, "report", "--json"))["result"]["tables"]
     tables = [table for table in answer if any("zero-shot" in one["model"] for one in table["models"])]
     (model,) = [one for one in tables[0]["models"] if one["model"] == "llm:org/net:1 (zero-shot)"]
     assert model["score"] == pytest.approx(row["relative"], rel=1e-4)

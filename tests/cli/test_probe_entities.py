@@ -23,7 +23,7 @@ from geojepa_cli.stages.entity_probes import ENTITY_PROBES
 from geojepa_cli.stages.model_labels import label_models
 from geojepa_cli.workspace.kinds import rebuild_hint
 
-FILES = ("report.json", "predictions.csv", "plot.png", "task.yaml")
+FILES = ("report.json", "predictions.csv", "plot.png", "curve.png", "task.yaml")
 
 
 @pytest.fixture(scope="module")
@@ -39,15 +39,27 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 def command(workspace: Workspace, *more: object) -> tuple[object, ...]:
-    return ("probe-entities", "--task", workspace.root / "planted.yaml", "--region", "alpha", "--threads", "1", *more)
+    return (
+        "probe-entities",
+        "--task",
+        workspace.root / "planted.yaml",
+        "--region",
+        "alpha",
+        "--seeds",
+        "1",
+        "--threads",
+        "1",
+        *more,
+    )
 
 
 def test_scores_are_those_of_the_predictions_and_the_text_shows_them(workspace: Workspace, run_here: Run) -> None:
-    given = command(workspace, "--model", "net", "--context")
+    given = command(workspace, "--model", "net", "--context", "--alpha", "1")
     answer = json.loads(run_here(*given, "--json"))
     report = answer["result"]
     names = [score["model"] for score in report["scores"]]
-    assert names == ["dummy", "net", "tagpool", "shape", "neighbours", "tags, shape, neighbours"]
+    simple = ["shape", "neighbours", "tags, shape, neighbours", "boosted neighbours"]
+    assert names == ["dummy", "net", "tagpool", *simple]
     made = workspace.find("entity_probes", answer["artifact"])
     rows = list(csv.DictReader(made.file("predictions.csv").open(newline="")))
     assert len(rows) == report["entities"] == 2 * 10 * BUILDINGS == report["entities_without_visible_tags"]
@@ -55,10 +67,12 @@ def test_scores_are_those_of_the_predictions_and_the_text_shows_them(workspace: 
     for score in report["scores"]:
         predicted = [row[f"{score['model']}_class"] for row in rows]
         assert score["accuracy"]["value"] == pytest.approx(accuracy_score(true, predicted), abs=1e-5)
+        probability = [float(row[f"{score['model']}_probability"]) for row in rows]
+        assert min(probability) >= 0 and max(probability) <= 1 and score["spread"] is None
         assert score["balanced"]["value"] == pytest.approx(balanced_accuracy_score(true, predicted), abs=1e-5)
     by_name = {score["model"]: score["balanced"]["value"] for score in report["scores"]}
     assert by_name["shape"] > 0.95 and by_name["tagpool"] < 0.5
-    assert len(report["differences"]) == 10 and report["groups"] == 10
+    assert len(report["differences"]) == 15 and report["groups"] == 10
     assert {one["class"] for one in report["classes"]} == set(CLASSES)
     assert all(one["tested"] == one["examples"] == one["entities_with_tag"] for one in report["classes"])
     shifts = {model: found[-1] for model, found in report["context"].items()}
@@ -76,6 +90,7 @@ def test_scores_are_those_of_the_predictions_and_the_text_shows_them(workspace: 
         "surroundings",
         "tested zoom-14 groups during pretraining",
         "protocol `no pretraining`",
+        "weight alpha of the entity alone",
     ):
         assert words in text
 
@@ -83,17 +98,18 @@ def test_scores_are_those_of_the_predictions_and_the_text_shows_them(workspace: 
 def test_the_same_seed_gives_the_same_bytes_and_the_rebuild_command_makes_the_same_artifact(
     workspace: Workspace, run_here: Run
 ) -> None:
-    given = command(workspace, "--model", "tagpool", "--per-class", "30", "--seed", "3")
+    given = command(workspace, "--model", "tagpool", "--per-class", "30", "--seed", "3", "--alpha", "0.5")
     made = workspace.find("entity_probes", json.loads(run_here(*given, "--json"))["artifact"])
     before = {name: made.file(name).read_bytes() for name in FILES}
     assert set(before) == set(made.manifest["files"])
     hint = str(made.rebuild_hint())
     assert "--per-class 30" in hint and "--seed 3" in hint and f"--task {made.path / 'task.yaml'}" in hint
     check_hint(hint)
-    again = stages.probe_entities(workspace, made.path / "task.yaml", "tagpool", "alpha", per_class=30, seed=3)
-    assert again == made
+    assert "--seeds 1" in hint and "--alpha 0.5" in hint and "--alpha 0 " not in hint
+    rest = {"model": "tagpool", "region": "alpha", "per_class": 30, "seed": 3, "seeds": 1, "alpha": [0.5]}
+    assert stages.probe_entities(workspace, made.path / "task.yaml", **rest) == made
     shutil.rmtree(made.path)
-    again = stages.probe_entities(workspace, workspace.root / "planted.yaml", "tagpool", "alpha", per_class=30, seed=3)
+    again = stages.probe_entities(workspace, workspace.root / "planted.yaml", **rest, threads=2)
     assert again.ref == made.ref and {name: again.file(name).read_bytes() for name in FILES} == before
 
 
@@ -115,7 +131,7 @@ def test_a_test_region_is_tested_and_not_trained_on(workspace: Workspace, run_he
 
 def test_the_protocol_of_a_test_region_is_that_of_its_own_tiles(workspace: Workspace) -> None:
     task = workspace.root / "planted.yaml"
-    made = stages.probe_entities(workspace, task, "net", "alpha", test_region="beta")
+    made = stages.probe_entities(workspace, task, "net", "alpha", test_region="beta", seeds=1)
     report = made.read_json("report.json")
     assert {score["model"]: score["protocol"] for score in report["scores"]}["net"] == "transfer"
     assert report["protocols"][workspace.find("models", "net").ref]["groups"] == 6
@@ -126,7 +142,7 @@ def test_models_that_count_tags_and_untrained_models_are_probed_under_their_mark
     stages.pretrain(workspace, "tiny.yaml", "alpha", settings, "untrained")
     stages.pretrain(workspace, "tag-ae.yaml", "alpha", {"train.max_steps": 1, "train.epochs": None}, "ae")
     task = workspace.root / "planted.yaml"
-    made = stages.probe_entities(workspace, task, ["tag-counts", "untrained", "ae"], "alpha")
+    made = stages.probe_entities(workspace, task, ["tag-counts", "untrained", "ae"], "alpha", seeds=1)
     scored = {score["model"]: score["accuracy"]["value"] for score in made.read_json("report.json")["scores"]}
     assert {"tag-counts", "untrained (first weights)", "ae"} <= set(scored)
 
@@ -140,7 +156,9 @@ def test_names_of_simple_baselines_are_not_free_and_an_older_model_with_one_keep
         for file in net.manifest["files"]:
             (build.partial / file).write_bytes(net.file(file).read_bytes())
         old = build.publish()
-    report = stages.probe_entities(workspace, workspace.root / "planted.yaml", old, "alpha").read_json("report.json")
+    report = stages.probe_entities(workspace, workspace.root / "planted.yaml", old, "alpha", seeds=1).read_json(
+        "report.json"
+    )
     scored = {score["model"]: score["accuracy"]["value"] for score in report["scores"]}
     assert scored["shape"] > 0.95 and scored[f"shape@{old.id}"] < 0.9
 
@@ -165,7 +183,7 @@ def test_the_rebuild_command_names_the_file_of_a_task_that_differs_from_the_pack
 ) -> None:
     own = tmp_path / "building_class.yaml"
     own.write_text(TASK.replace("name: planted", "name: building_class"))
-    made = stages.probe_entities(workspace, own, "tagpool", "alpha")
+    made = stages.probe_entities(workspace, own, "tagpool", "alpha", seeds=1)
     assert f"--task {made.path / 'task.yaml'}" in str(made.rebuild_hint())
 
 
@@ -183,7 +201,17 @@ def test_classes_that_are_left_out_are_printed_with_their_examples(tmp_path: Pat
     rarely = lambda number, name: "yes" if name == "garage" and number % 3 else name  # noqa: E731
     add_planted(made, "town", "shape", 0, groups=40, value_of=rarely)
     (tmp_path / "planted.yaml").write_text(TASK.replace("min_examples: 20", "min_examples: 14"))
-    given = ("probe-entities", "--task", tmp_path / "planted.yaml", "--hide", "probed", "--model", "tagpool")
+    given = (
+        "probe-entities",
+        "--task",
+        tmp_path / "planted.yaml",
+        "--hide",
+        "probed",
+        "--model",
+        "tagpool",
+        "--seeds",
+        "1",
+    )
     report = json.loads(output_of(made, *given, "--json"))["result"]
     ((name, counts),) = report["rare_classes_left_out"].items()
     assert name == "garage" and 0 < counts["examples"] < counts["entities_with_tag"] / 2
@@ -206,7 +234,7 @@ def test_neighbours_keep_their_tags_where_only_the_probed_entities_hide_theirs(t
     task.write_text(TASK.replace("min_examples: 20", "min_examples: 5"))
     accuracies = {}
     for hide in ("all", "probed"):
-        report = stages.probe_entities(made, task, "tagpool", region, hide=hide).read_json("report.json")
+        report = stages.probe_entities(made, task, "tagpool", region, hide=hide, seeds=1).read_json("report.json")
         accuracies[hide] = {score["model"]: score["accuracy"]["value"] for score in report["scores"]}["neighbours"]
         assert report["entities"] == 2 * 30 * BUILDINGS if hide == "all" else report["entities"] < 30 * BUILDINGS
     assert accuracies["all"] < 0.6 and accuracies["probed"] > 0.85
@@ -243,7 +271,11 @@ def test_wrong_arguments_are_refused_before_anything_is_computed(workspace: Work
         (("--task", "building_class", "--hide", "some", *alpha), UsageError, "expected `all` or `probed`"),
         (("--task", "building_class", "--per-class", "0", *alpha), UsageError, "`--per-class 0`: expected 1 to"),
         (("--task", "building_class", "--region", "alpha", "--model", "nett"), NotFoundError, "did you mean `net`?"),
-        (("--task", "road_class", *alpha), DataError, "too few entities to probe"),
+        (("--task", "road_class", *alpha), DataError, "the tag `highway=*` of the task `road_class` occurs nowhere in"),
+        (("--task", "building_class", "--leave-out", "tiles", *alpha), UsageError, "expected `regions` or `groups`"),
+        (("--task", "building_class", "--leave-out", "regions", *alpha), UsageError, "`alpha` is the only one"),
+        (("--task", "building_class", "--alpha", "1.5", *alpha), UsageError, "`--alpha 1.5`: expected a number from 0"),
+        (("--task", "building_class", "--seeds", "0", *alpha), UsageError, "`--seeds 0`: expected 1 to 100"),
         (("--task", "building_class", "--per-class", "9", *alpha), UsageError, "`--per-class 9`: expected at least"),
         (("--task", "building_class", *alpha), DataError, "0 of 3 classes of `building_class` have"),
     ):
@@ -260,7 +292,7 @@ def test_an_entity_probe_does_not_disturb_the_report_of_tile_probes(tmp_path: Pa
     stages.build_tasks(made, region, "building_count")
     task = tmp_path / "planted.yaml"
     task.write_text(TASK.replace("[area]", "[area, line]").replace("min_examples: 20", "min_examples: 5"))
-    probed = stages.probe_entities(made, task, "tagpool", region)
+    probed = stages.probe_entities(made, task, "tagpool", region, seeds=1)
     assert np.isfinite([one["accuracy"]["value"] for one in probed.read_json("report.json")["scores"]]).all()
     stages.probe(made, "building_count", "tagpool", head="linear")
     assert probed.full_ref not in stages.report(made).inputs

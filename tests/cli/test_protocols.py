@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commandline import invoke
+from safetensors.torch import load_file
 from synthetic_workspace import add_region
 
 from geojepa_cli import Workspace, stages
@@ -78,6 +79,14 @@ def test_tiles_count_not_names_and_seen_is_red(workspace: Workspace) -> None:
     assert "protocol `seen`" in done.stdout and "protocol `transfer`" in done.stdout
     markdown = workspace.find("reports", "all").file("report.md").read_text(encoding="utf-8")
     assert "| net (linear) | 🔴 seen |" in markdown and "| net (linear) | transfer |" in markdown
+    model, made = workspace.find("models", "net"), workspace.find("reports", "all")
+    weights = load_file(model.file("weights.safetensors"))
+    encoder = sum(values.numel() for name, values in weights.items() if name.startswith("target_encoder."))
+    facts = made.read_json("report.json")["models"][model.ref]
+    assert facts["parameters"] == facts["all_parameters"] == encoder > 0
+    cost = made.read_json("cost.json")[model.ref]
+    assert (cost["training"]["steps"], cost["training"]["device"]) == (1, "cpu")
+    assert cost["training"]["tokens"] == model.counts["tokens_seen"] and cost["embedding"]["device"] == "cpu"
 
 
 def test_without_a_named_region_those_are_tested_that_the_model_did_not_see(workspace: Workspace) -> None:

@@ -103,6 +103,7 @@ NEEDED: dict[str, Callable[[Made], dict[str, Any]]] = {
     "fetch": lambda m: {"pbf": map_of(m), "name": "other"},
     "plan_fetch": lambda m: {"pbf": map_of(m), "name": "other"},
     "analyze_task": lambda m: {"analyze": "bridge"},
+    "export_task": lambda m: {"export": "autogluon", "task": "bridge"},
     "build_labels": lambda m: {"labels": label_file(m), "label": "price", "reduce": "nearest", "name": "wrong"},
     "probe": lambda m: {"task": "bridge", "model": "tagpool", "head": "linear"},
     "probe_entities": lambda m: {"task": m["entity_task"], "model": "tagpool", "per_class": 20},

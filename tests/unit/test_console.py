@@ -41,7 +41,7 @@ def test_no_way_of_printing_lets_them_through() -> None:
 
 
 def test_columns_of_numbers_are_aligned_right_and_names_left() -> None:
-    for cell in ("1", "-3", "−3.5", "1,234", "12 %", "4.0 kB", "0.12e-3", "", "–", 7, 1.5):
+    for cell in ("1", "-3", "−3.5", "1,234", "12 %", "4.0 kB", "0.12e-3", "0.257*", "", "–", 7, 1.5):
         assert console._is_number(cell), cell
     for cell in ("16_18052_25957", "33,371 bytes, 64 images", "3 of 4", "a", "1.2.3", "2026-01-01"):
         assert not console._is_number(cell), cell

@@ -12,7 +12,7 @@ from synthetic_store import write_synthetic_features, write_synthetic_images, wr
 
 from geojepa_cli.baselines.tagpool import TagPool
 from geojepa_cli.config.modality import TAGS_ONLY, Modality
-from geojepa_cli.evaluate.context_ratio import ALL, context_ratio, draw_exchanges
+from geojepa_cli.evaluate.context_ratio import ALL, context_ratio, draw_exchanges, mean_shifts
 from geojepa_cli.models.base import BatchVectors, FrozenInputs
 from geojepa_cli.nn.tokens.tags import mean_tags
 from geojepa_cli.store.batch import TileBatch
@@ -38,7 +38,7 @@ class Neighbours:
         for first, last in zip(batch.cu_seqlens[:-1].tolist(), batch.cu_seqlens[1:].tolist(), strict=True):
             own = tags[first:last]
             others = ~torch.eye(last - first, dtype=torch.bool)
-            parts.append(torch.stack([own[chosen].mean(0) for chosen in others]))
+            parts.append(torch.stack([own[chosen].mean(0).nan_to_num() for chosen in others]))  # zeros if alone
         return BatchVectors(torch.cat(parts), tags.new_zeros(batch.n_tiles, 1))
 
 
@@ -68,7 +68,7 @@ def test_the_context_ratio_is_that_of_models_whose_inputs_are_known(tmp_path: Pa
     assert np.array_equal(store.piece_tiles(exchanges.donor_pieces), exchanges.donor_tiles)
 
     def shifts(model: TagPool | Neighbours | Both) -> dict[str, tuple[float, float, float | None]]:
-        found = context_ratio(store, view, exchanges, ("x", "y"), model, CPU)
+        found = context_ratio(store, view, exchanges, ("x", "y"), model, CPU)[0.0]
         return {one.name: (one.tags, one.surroundings, one.share) for one in found}
 
     own, around, both = (shifts(m) for m in (TagPool(FrozenInputs(table)), Neighbours(table), Both(table)))
@@ -78,6 +78,58 @@ def test_the_context_ratio_is_that_of_models_whose_inputs_are_known(tmp_path: Pa
         assert around[name][0] == pytest.approx(0.0, abs=1e-6) and around[name][2] == pytest.approx(1.0, abs=1e-5)
         share = both[name][2]
         assert share is not None and 0.1 < share < 0.9
+
+
+def test_the_context_ratio_with_alpha_is_that_of_a_slow_loop_over_entities(tmp_path: Path) -> None:
+    store = TileStore.open([write_planted(tmp_path / "a@0" / "processed.h5", "neighbours")])
+    table = open_features([write_synthetic_features(tmp_path / "tags.h5", store.n_vocab, 7, width=16)], store).table
+    view = View.default(store)
+    pieces = np.flatnonzero(store.read(view, view.tiles).kind.numpy() == 2)
+    labels = np.arange(len(pieces)) % 2
+    kinds = np.full(len(pieces), 2, np.uint8)
+    exchanges = draw_exchanges(pieces, store.piece_tiles(pieces), labels, kinds, seed=1, per_class=5)
+    mean_of = lambda rows: torch.stack(rows).mean(0).double()  # noqa: E731
+    triples = []
+    for row in range(len(exchanges.pieces)):
+        own, donor = (
+            tags_of(store, view, table, exchanges.tiles[row]),
+            tags_of(store, view, table, exchanges.donor_tiles[row]),
+        )
+        host = tags_of(store, view, table, exchanges.host_tiles[row])
+        tag, other = own.pop(int(exchanges.pieces[row])), donor[int(exchanges.donor_pieces[row])]
+        around, moved = mean_of(list(own.values())), mean_of(list(host.values()))
+        triples.append(((tag, around), (other, around), (tag, moved)))
+    alphas = (0.0, 0.3, 1.0)
+    found = context_ratio(store, view, exchanges, ("x", "y"), Both(table), CPU, alphas)
+    shares = []
+    for alpha in alphas:  # in its tile, the vector is (tag + around) / 2; alone, it is tag / 2
+        vectors = [
+            [(1 - alpha) * (tag.double() + around) / 2 + alpha * tag.double() / 2 for tag, around in triple]
+            for triple in triples
+        ]
+        own = [one[0] for one in vectors]
+        pairs = [float((a - b).norm()) for i, a in enumerate(own) for j, b in enumerate(own) if i != j]
+        for place, name in enumerate(("x", "y", ALL)):
+            chosen = [
+                one for one, label in zip(vectors, exchanges.labels, strict=True) if name == ALL or label == place
+            ]
+            tags, moved = (
+                np.mean([float((one[which] - one[0]).norm()) for one in chosen]) / np.mean(pairs) for which in (1, 2)
+            )
+            shift = found[alpha][place]
+            assert shift.name == name and shift.entities == len(chosen)
+            assert (shift.tags, shift.surroundings) == pytest.approx((tags, moved), abs=1e-5)
+            assert shift.share == pytest.approx(moved / (tags + moved), abs=1e-5)
+        shares.append(found[alpha][-1].share)
+    assert shares[0] > shares[1] > shares[2] == 0
+    twice = mean_shifts([found[0.0], found[1.0]])[-1]
+    assert twice.tags == pytest.approx((found[0.0][-1].tags + found[1.0][-1].tags) / 2)
+
+
+def tags_of(store: TileStore, view: View, table: torch.Tensor, tile: int) -> dict[int, torch.Tensor]:
+    """Mean tag embedding of every entity of a tile, by piece."""
+    batch = store.read(view, [int(tile)])
+    return dict(zip(batch.piece_rows.tolist(), mean_tags(table, batch.tag_ids, batch.tag_offsets), strict=True))
 
 
 def test_exchanged_tags_give_the_vector_that_the_entity_has_with_these_tags(tmp_path: Path) -> None:

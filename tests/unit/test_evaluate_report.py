@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from geojepa_cli.evaluate.report import build_tables, check_probe
+from geojepa_cli.evaluate.report import build_tables
+from geojepa_cli.evaluate.report_input import check_probe
 from geojepa_cli.evaluate.report_text import score_rows, to_markdown
 
 
@@ -100,7 +101,7 @@ def test_a_model_without_all_tasks_has_no_score() -> None:
     by_model = {entry["model"]: entry for entry in table.to_json()["models"]}
     assert by_model["n (linear)"]["score"] is None
     assert by_model["m (linear)"]["score"] == pytest.approx(0.5)
-    text = to_markdown([table.to_json()])
+    text = to_markdown({"overview": [], "tables": [table.to_json()]}, {})
     assert score_rows(table.to_json())[-1] == ["n (linear)", "transfer", "1 [0.9, 1.1]", "–", "–", "–"]
     assert "| n (linear) | transfer | 1 [0.9, 1.1] | – | – | – |" in text
     assert "- x: 30 groups" in text

@@ -116,7 +116,8 @@ def test_the_card_has_the_width_of_the_tile_vector_and_the_chosen_weights_are_sh
     source = write_model(tmp_path / "source", config)
     (write_model(tmp_path / "other", config, 1) / WEIGHTS).rename(source / BEST_WEIGHTS)
     ship_model(source, tmp_path / "small", facts_of("here"), BEST_WEIGHTS)
-    assert f"embedding_dimension: {3 * config.model.embed_dim}\n" in (tmp_path / "small" / "model_card.md").read_text()
+    width = 3 * config.model.embed_dim + config.model.summary_dim
+    assert f"embedding_dimension: {width}\n" in (tmp_path / "small" / "model_card.md").read_text()
     best, shipped = (read_tensors(path)[0] for path in (source / BEST_WEIGHTS, tmp_path / "small" / WEIGHTS))
     assert all(torch.equal(tensor, best[name].half()) for name, tensor in shipped.items())
 

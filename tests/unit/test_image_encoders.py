@@ -16,10 +16,11 @@ from synthetic_store import write_synthetic_images
 from torch import Tensor, nn
 
 from geojepa_cli import hints
-from geojepa_cli.config.images import FROZEN_ENCODERS, GEOEMBED, RANDOM
+from geojepa_cli.config.images import ENCODER_PARAMETERS, FROZEN_ENCODERS, RANDOM, TORCHVISION
 from geojepa_cli.errors import DataError, GeojepaError, MissingExtraError, NotFoundError
 from geojepa_cli.models import image_encoders, image_weights
 from geojepa_cli.models.image_encoders import FrozenImageEncoder, load_image_encoder, write_region_tokens
+from geojepa_cli.models.image_networks import empty_network
 from geojepa_cli.models.image_weights import cached_weights, find_weights, weights_version
 from geojepa_cli.nn.tokens.image import FrozenForm, frozen_boxes
 from geojepa_cli.store.image_tokens import ImageTokenKind, ImageTokenStore
@@ -27,7 +28,7 @@ from geojepa_cli.tags.torchvision_ops import register_torchvision_ops
 
 register_torchvision_ops()
 torchvision = pytest.importorskip("torchvision")
-ENCODERS = sorted({*FROZEN_ENCODERS} - {GEOEMBED})  # of torchvision
+ENCODERS = sorted(TORCHVISION)
 LAYER = {"vit_b_16": "encoder.ln", "resnet50": "layer4", "efficientnet_b0": "features"}
 FROM_FILE = hints.run("process", image_weights="FILE")
 
@@ -255,3 +256,10 @@ def test_without_torchvision_the_error_names_it(monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(MissingExtraError, match="torchvision") as caught:
             call()
         assert isinstance(caught.value, GeojepaError) and "pip install torchvision" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("name", sorted(FROZEN_ENCODERS))
+def test_numbers_of_parameters_in_reports_are_those_of_the_networks(name: str) -> None:
+    with torch.device("meta"):
+        network = empty_network(name)
+    assert ENCODER_PARAMETERS[name] == sum(parameter.numel() for parameter in network.parameters())

@@ -10,6 +10,7 @@ from geojepa_cli.commands.tables.protocols import print_protocols
 from geojepa_cli.workspace.artifact import Artifact
 
 NONE = "–"
+FIGURES = {"balanced": "balanced accuracy", "accuracy": "accuracy", "average_precision": "mean AP"}
 SHOWN_TAGS = 5
 
 
@@ -29,12 +30,13 @@ def print_entity_probe(report: dict[str, Any], made: Artifact) -> None:
         "95 % interval",
         "accuracy",
         "mean AP",
+        "95 % interval of AP",
         "accuracy without visible tags",
     ]
     rows = [_row(score) for score in report["scores"]]
     hidden = "tags hidden on all entities" if report["hide"] == "all" else "tags hidden on the probed entities only"
     title = f"{report['title']} ({report['task']}, {hidden})"
-    console.table(title, columns, rows, caption=report["evaluation_description"], red=(SEEN,))
+    console.table(title, columns, rows, caption=_caption(report), red=(SEEN,))
     _print_classes(report)
     _print_differences(report)
     print_protocols(report, "to test on unseen entities: name regions that the model was not pretrained on")
@@ -47,7 +49,17 @@ def print_entity_probe(report: dict[str, Any], made: Artifact) -> None:
     if tags:
         console.print_line(f"most informative visible tags: {', '.join(tags)}")
     _print_context(report)
+    _print_curve(report)
     print_path(made)
+
+
+def _caption(report: dict[str, Any]) -> str:
+    seeds = f"; mean over {report['seeds']} seeds" if report["seeds"] > 1 else ""
+    return f"{report['evaluation_description']}{seeds}"
+
+
+def _difference(found: dict[str, float]) -> str:
+    return f"{found['value']:+.3f} ({found['low']:+.3f} – {found['high']:+.3f})"
 
 
 def _rare(name: str, count: dict[str, int]) -> str:
@@ -56,14 +68,15 @@ def _rare(name: str, count: dict[str, int]) -> str:
 
 
 def _row(score: dict[str, Any]) -> list[str]:
-    balanced, bare = score["balanced"], score["bare_accuracy"]
+    balanced, precision, bare = score["balanced"], score["average_precision"], score["bare_accuracy"]
     return [
         score["model"],
         score["protocol"],
         f"{balanced['value']:.3f}",
         f"{balanced['low']:.3f} – {balanced['high']:.3f}",
         f"{score['accuracy']['value']:.3f}",
-        f"{score['average_precision']:.3f}",
+        f"{precision['value']:.3f}",
+        f"{precision['low']:.3f} – {precision['high']:.3f}",
         NONE if bare is None else f"{bare:.3f}",
     ]
 
@@ -81,12 +94,8 @@ def _print_classes(report: dict[str, Any]) -> None:
 def _print_differences(report: dict[str, Any]) -> None:
     rows = []
     for found in report["differences"]:
-        cells = [f"{found['a']} − {found['b']}"]
-        for name in ("balanced", "accuracy"):
-            value = found[name]
-            cells.append(f"{value['value']:+.3f} ({value['low']:+.3f} – {value['high']:+.3f})")
-        rows.append(cells)
-    columns = ["models", "balanced accuracy", "accuracy"]
+        rows.append([f"{found['a']} − {found['b']}", *(_difference(found[name]) for name in FIGURES)])
+    columns = ["models", *FIGURES.values()]
     console.table("paired differences with 95 % intervals over groups", columns, rows)
 
 
@@ -104,4 +113,19 @@ def _print_context(report: dict[str, Any]) -> None:
         ]
         columns = ["class", "entities", "other tags", "other surroundings", "share of surroundings"]
         title = f"{model}: shift of vectors, relative to the mean distance between entities"
+        console.table(title, columns, rows)
+
+
+def _print_curve(report: dict[str, Any]) -> None:
+    rows = []
+    for point in report.get("curve", []):
+        context, cells = point["context"], []
+        for name in ("balanced", "average_precision"):
+            cells += [f"{point[name]['value']:.3f}", _difference(point["difference"][name]) if point["alpha"] else NONE]
+        share = NONE if context is None or context["share"] is None else f"{context['share']:.3f}"
+        rows.append([point["model"], f"{point['alpha']:g}", *cells, share])
+    if rows:
+        change = "− alpha 0"
+        columns = ["model", "alpha", "balanced accuracy", change, "mean AP", change, "share of surroundings"]
+        title = "weight alpha of the entity alone, from 0 (in its surroundings) to 1 (alone)"
         console.table(title, columns, rows)

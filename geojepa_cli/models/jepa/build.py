@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from geojepa_cli.config.loss import LossConfig
 from geojepa_cli.config.masking import MaskingConfig
 from geojepa_cli.config.modality import Modality, count_numbers
 from geojepa_cli.config.schema import ModelConfig, PretrainConfig
+from geojepa_cli.models.base import FrozenInputs
 from geojepa_cli.models.jepa.encoder import Encoder, TileEncoder
 from geojepa_cli.models.jepa.jepa import Jepa
 from geojepa_cli.models.jepa.predictor import Predictor, TilePredictor
@@ -16,9 +17,12 @@ from geojepa_cli.nn.layers.init import init_weights
 from geojepa_cli.nn.layers.transformer import Transformer
 from geojepa_cli.nn.masks.rates import MaskRates
 from geojepa_cli.nn.pooling import build_pooling
+from geojepa_cli.nn.summary import TagPredictor, TileSummary
 from geojepa_cli.nn.tokens.image import FrozenForm
 from geojepa_cli.nn.tokens.position import PositionEncoding
-from geojepa_cli.nn.tokens.tokenizer import TileTokenizer, Tokenizer, TokenizerSizes, TokenNumbers
+from geojepa_cli.nn.tokens.tokenizer import TileTokenizer, Tokenizer, TokenizerSizes, TokenNumbers, weigh_tags
+from geojepa_cli.tags.frequent import frequent_tags
+from geojepa_cli.tags.places import tag_weights
 
 NUMBERS = TokenNumbers(entity=Modality.TAGS.number, image=Modality.IMAGE.number)
 
@@ -40,7 +44,11 @@ def build_jepa(config: ModelConfig, seed: int, loss: LossConfig | None = None) -
         if config.predict_tile:
             tiles = TilePredictor(config.embed_dim, encoder.pool.width).apply(init_weights)
         targets = build_tokenizer(config).apply(init_weights) if loss.targets == "random_projection" else None
-        model = Jepa(encoder, predictor, tiles, targets, gram=loss.gram_weight > 0, shared=config.shared_context)
+        tags = None
+        if config.summary_dim:
+            tags = TagPredictor(config.summary_dim, len(frequent_tags())).apply(init_weights)
+        gram = loss.gram_weight > 0
+        model = Jepa(encoder, predictor, tiles, targets, gram=gram, shared=config.shared_context, tag_predictor=tags)
     if config.freeze_tags:
         tokenizer = model.context_encoder.tokens.tokenizer
         for part in (tokenizer.tags, tokenizer.tags_norm):
@@ -57,7 +65,8 @@ def build_encoder(config: ModelConfig) -> TileEncoder:
     )
     encoder = Encoder(transformer, config.embed_dim, config.num_register_tokens)
     pool = build_pooling(config.pooling, config.embed_dim, config.num_heads)
-    module = TileEncoder(TileTokenizer(tokenizer, position), encoder, pool)
+    summary = TileSummary(pool.width, config.summary_dim) if config.summary_dim else None
+    module = TileEncoder(TileTokenizer(tokenizer, position), encoder, pool, summary)
     return module.apply(init_weights)
 
 
@@ -83,6 +92,19 @@ def build_predictor(config: ModelConfig) -> Predictor:
         width, config.predictor_depth, config.predictor_heads, config.mlp_ratio, null_weight=config.null_weight
     )
     return Predictor(config.embed_dim, width, transformer, _position(config, width)).apply(init_weights)
+
+
+def bind_tags(module: nn.Module, config: ModelConfig, inputs: FrozenInputs) -> None:
+    """Sets the weights of a dataset's tags in all tokenizers of a module, if `place_weight` is not 1.
+
+    Args:
+        module: module whose tokenizers read the tags.
+        config: architecture of the model.
+        inputs: the dataset's tags, and the device of the weights.
+    """
+    if config.place_weight != 1:
+        weights = tag_weights(inputs.tag_list.keys, config.place_weight)
+        weigh_tags(module, torch.tensor(weights, device=inputs.device))
 
 
 def mask_rates(config: MaskingConfig) -> MaskRates:

@@ -7,7 +7,7 @@ from pathlib import Path
 from geojepa_cli.config.modality import Modality, Needs
 from geojepa_cli.config.names import WEIGHTS
 from geojepa_cli.models.base import BatchVectors, FrozenInputs
-from geojepa_cli.models.jepa.build import build_encoder
+from geojepa_cli.models.jepa.build import bind_tags, build_encoder
 from geojepa_cli.models.jepa.encoder import TileEncoder
 from geojepa_cli.models.jepa.inputs import check_geometry, check_images
 from geojepa_cli.models.published import matching_weights, read_model
@@ -59,4 +59,5 @@ def load(folder: Path, inputs: FrozenInputs, weights: str = WEIGHTS) -> JepaEmbe
     target = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     with matching_weights(folder / weights):
         encoder.load_state_dict(target)
+    bind_tags(encoder, config.model, inputs)
     return JepaEmbedder(encoder.requires_grad_(False).eval().to(inputs.device), config.needs, inputs)

@@ -12,6 +12,7 @@ from geojepa_cli.nn.layers.transformer import Transformer
 from geojepa_cli.nn.layouts import PackedLayout
 from geojepa_cli.nn.packing import cu_from_lengths, interleave, lengths_of
 from geojepa_cli.nn.pooling import Pooling
+from geojepa_cli.nn.summary import TileSummary
 from geojepa_cli.nn.tokens.tokenizer import TileTokenizer
 from geojepa_cli.nn.tokens.tokens import TileTensors
 
@@ -113,27 +114,40 @@ class TileEncoder(nn.Module):
     Args:
         tokens: tokenizer with positional encoding.
         encoder: transformer with register tokens.
-        pool: pooling of a tile's encoded tokens to the tile's vector.
+        pool: pooling of a tile's encoded tokens to one vector.
+        summary: summary of this vector. None: no summary.
     """
 
-    def __init__(self, tokens: TileTokenizer, encoder: Encoder, pool: Pooling) -> None:
+    def __init__(
+        self, tokens: TileTokenizer, encoder: Encoder, pool: Pooling, summary: TileSummary | None = None
+    ) -> None:
         super().__init__()
         self.tokens = tokens
         self.encoder = encoder
         self.pool = pool
+        self.summary = summary
+
+    @property
+    def tile_dim(self) -> int:
+        """Width W of tile vectors."""
+        return self.pool.width + (0 if self.summary is None else self.summary.linear.out_features)
 
     def forward(self, batch: TileTensors, tag_table: Tensor) -> BatchVectors:
         """Encodes all tokens of a batch, without masks.
 
         Returns:
             Vectors of entities [T, D], vectors of tiles [B, W], and vectors of image patches [P, D] or None if the
-            batch has no images. The vector of a tile is pooled from the encoded tokens of the tile.
+            batch has no images. The vector of a tile is pooled from the encoded tokens of the tile. If the encoder has
+            a summary, it follows the pooled vector.
         """
         places = self.tokens.tokenizer.place(batch)
         x = self.tokens(batch, tag_table, places)
         encoded = self.encoder(x, self.encoder.sequences(places.cu_seqlens))
         entities = encoded.index_select(0, places.entity_index)
         tiles = self.pool(encoded, places.cu_seqlens)
+        if self.summary is not None:
+            filled = (places.cu_seqlens.diff() > 0).to(tiles.dtype)  # a tile without tokens keeps the zero vector
+            tiles = torch.cat([tiles, filled[:, None] * self.summary(tiles)], dim=1)
         if places.order is None or len(entities) == len(encoded):
             return BatchVectors(entities, tiles)
         patches = (places.order >= len(entities)).nonzero().flatten()

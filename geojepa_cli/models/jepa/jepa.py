@@ -20,6 +20,7 @@ from geojepa_cli.nn.masks.draw import draw_masks
 from geojepa_cli.nn.masks.indices import MaskIndices, PredictorInput
 from geojepa_cli.nn.masks.rates import MaskRates
 from geojepa_cli.nn.pooling import max_mean
+from geojepa_cli.nn.summary import TagPredictor
 from geojepa_cli.nn.tokens.tags import mean_tags
 from geojepa_cli.nn.tokens.tokenizer import Tokenizer
 from geojepa_cli.nn.tokens.tokens import TileTensors, TokenPlaces
@@ -43,6 +44,8 @@ class JepaInput:
         arranged: arrangement of context tokens and mask tokens, for the predictor.
         seen: tiles that the context encoder reads, if its image tokens differ from those in `tiles`. None: it reads
             `tiles`.
+        tag_counts: number of each tile's entities that have each frequent tag or key. Read by the loss of predicted
+            tags. [B, C]
     """
 
     tiles: TileTensors
@@ -53,6 +56,7 @@ class JepaInput:
     context: Sequences
     arranged: PredictorInput
     seen: TileTensors | None = None
+    tag_counts: Tensor | None = None
 
     @property
     def tokens(self) -> int:
@@ -90,6 +94,9 @@ class JepaOutput:
         content: input of the context encoder. [C, D]
         gram: vectors that the Gram teacher computes for the visible tokens. It reads only these tokens. None before the
             Gram teacher exists. No gradient. [C, D]
+        predicted_tags: tags and keys of the whole tile, predicted from the summary of `context_tiles`. None without a
+            summary. [B, 2·C]
+        tag_counts: `tag_counts` of the input.
     """
 
     predicted: Tensor
@@ -105,6 +112,8 @@ class JepaOutput:
     context_lengths: Tensor
     content: Tensor
     gram: Tensor | None
+    predicted_tags: Tensor | None = None
+    tag_counts: Tensor | None = None
 
 
 class Jepa(nn.Module):
@@ -124,6 +133,7 @@ class Jepa(nn.Module):
         gram: True: the model has a Gram teacher, which `start_gram` activates.
         shared: True: all targets of a tile share its context tokens in the predictor. False: the predictor reads one
             sequence per target. See `PredictorInput`.
+        tag_predictor: predictor of the tags and keys of a tile from its summary. None: the model does not predict them.
     """
 
     def __init__(
@@ -134,8 +144,10 @@ class Jepa(nn.Module):
         target_tokenizer: Tokenizer | None = None,
         gram: bool = False,
         shared: bool = False,
+        tag_predictor: TagPredictor | None = None,
     ) -> None:
         super().__init__()
+        self.tag_predictor = tag_predictor
         self.context_encoder = context_encoder
         self.target_encoder = copy.deepcopy(context_encoder).requires_grad_(False)
         self.predictor = predictor
@@ -203,12 +215,18 @@ class Jepa(nn.Module):
             context_lengths=masks.context_cu.diff(),
             content=x,
             gram=self._gram(batch, tag_table),
+            predicted_tags=self._predict_tags(context_tiles),
+            tag_counts=batch.tag_counts,
         )
 
-    @staticmethod
-    def _tag_vectors(batch: TileTensors, tag_table: Tensor, places: TokenPlaces) -> Tensor:
+    def _predict_tags(self, context_tiles: Tensor) -> Tensor | None:
+        summary = self.context_encoder.summary
+        return None if self.tag_predictor is None or summary is None else self.tag_predictor(summary(context_tiles))
+
+    def _tag_vectors(self, batch: TileTensors, tag_table: Tensor, places: TokenPlaces) -> Tensor:
         """Returns the mean tag embedding of each entity token, and zeros for other tokens. [T, E]"""
-        entities = mean_tags(tag_table, batch.tag_ids, batch.tag_offsets)
+        weights = self.context_encoder.tokens.tokenizer.tag_weights
+        entities = mean_tags(tag_table, batch.tag_ids, batch.tag_offsets, weights)
         vectors = entities.new_zeros(len(places.modality), entities.shape[1])
         return vectors.index_copy_(0, places.entity_index, entities)
 

@@ -14,6 +14,7 @@ from geojepa_cli.nn.losses.info_nce import info_nce
 from geojepa_cli.nn.losses.prediction import mean_over_modalities, modality_shares, smooth_l1, tile_prediction_loss
 from geojepa_cli.nn.losses.sigreg import random_directions, sigreg
 from geojepa_cli.nn.losses.vicreg import VicRegTerms, vicreg
+from geojepa_cli.nn.summary import tag_prediction_loss
 
 
 def jepa_losses(
@@ -26,10 +27,11 @@ def jepa_losses(
     """Computes the training loss: the prediction loss, plus the regulariser, plus Gram anchoring.
 
     The prediction loss compares the predicted token vectors with their targets (`loss.prediction`). If the model
-    predicts tile vectors, their smooth L1 loss is added with the weight `tile_prediction_weight`. The regulariser is
-    computed for the vectors of predicted tokens, of context tokens, and of tiles (pooled from context tokens). Token
-    losses are first averaged within each modality, then over the modalities. In contrast, the GeoJEPA thesis averages
-    over the tokens of all modalities together and does not regularise tile vectors.
+    predicts tile vectors, their smooth L1 loss is added with the weight `tile_prediction_weight`. If it predicts the
+    tags of tiles, their loss is added with the weight `tag_prediction_weight`. The regulariser is computed for the
+    vectors of predicted tokens, of context tokens, and of tiles (pooled from context tokens). Token losses are first
+    averaged within each modality, then over the modalities. In contrast, the GeoJEPA thesis averages over the tokens of
+    all modalities together and does not regularise tile vectors.
 
     Args:
         output: output of the model for one batch.
@@ -52,6 +54,10 @@ def jepa_losses(
         tile = tile_prediction_loss(output.predicted_tiles.float(), output.target_tiles.float(), output.lengths)
         prediction = prediction + config.tile_prediction_weight * tile
         parts["prediction_tile"] = tile.detach()
+    if output.predicted_tags is not None and output.tag_counts is not None:
+        tags = tag_prediction_loss(output.predicted_tags.float(), output.tag_counts)
+        prediction = prediction + config.tag_prediction_weight * tags
+        parts["prediction_tags"] = tags.detach()
     loss = prediction
     if config.regulariser != "none":
         numbers = len(weights) if len(modalities) > 1 else 1

@@ -1,4 +1,4 @@
-"""Image tokens of the context encoder, computed from images whose hidden cells are blank."""
+"""Image tokens of the context encoder. Masked image patches are blanked out before the tokens are computed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def with_visible_pixels(
     if batch.images is None or batch.image_tokens is None or not len(batch.images):
         return prepared
     with torch.autocast(batch.images.device.type, torch.bfloat16, enabled=bfloat16):
-        tokens = encoder(batch.images, hidden_cells(prepared, len(batch.images), encoder.kind.form.whole))
+        hidden = hidden_cells(prepared, len(batch.images), encoder.kind.form.whole)
+        assert batch.image_tiles is not None
+        tokens = encoder(batch.images, hidden, encoder.resolution(batch.tile_zxy[batch.image_tiles]))
     return replace(prepared, seen=replace(batch, image_tokens=tokens.to(batch.image_tokens.dtype)))
 
 

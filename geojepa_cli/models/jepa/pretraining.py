@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
@@ -10,15 +11,17 @@ from geojepa_cli import console
 from geojepa_cli.config.modality import TOKEN_MODALITIES
 from geojepa_cli.config.schema import PretrainConfig, TrainConfig
 from geojepa_cli.models.base import BatchVectors, FrozenInputs, StepLosses
-from geojepa_cli.models.jepa.build import build_jepa, mask_rates, modality_weights
+from geojepa_cli.models.jepa.build import bind_tags, build_jepa, mask_rates, modality_weights
 from geojepa_cli.models.jepa.gradients import watch_gradients
 from geojepa_cli.models.jepa.jepa import Jepa, JepaInput
 from geojepa_cli.models.jepa.losses import jepa_losses
 from geojepa_cli.models.jepa.memory import activation_bytes
 from geojepa_cli.models.jepa.pixels import with_visible_pixels
 from geojepa_cli.nn.attention import flex_obstacle
+from geojepa_cli.nn.counts import count_tile_tags
 from geojepa_cli.nn.layouts import SharedLayout
 from geojepa_cli.store.batch import TileBatch
+from geojepa_cli.tags.frequent import frequent_tags
 
 
 class JepaPretraining:
@@ -39,6 +42,7 @@ class JepaPretraining:
         self._kernel = config.train.precision == "bfloat16" and inputs.device.type == "cuda"
         self._flex = self._kernel and config.train.compile and _can_use_flex()
         self._weights = modality_weights(config, inputs.device)
+        self._columns = inputs.tag_list.frequent_columns().to(inputs.device) if config.model.summary_dim else None
         tokens = [modality for modality in TOKEN_MODALITIES if modality in config.model.modalities]
         self._modalities = {str(modality): modality.number for modality in tokens}
 
@@ -52,6 +56,9 @@ class JepaPretraining:
         prepared = self.module.prepare(batch, self._inputs.tag_table, self._rates, rng)
         if self._config.masking.pixels and self._inputs.image_encoder is not None:
             prepared = with_visible_pixels(prepared, batch, self._inputs.image_encoder, self._kernel)
+        if self._columns is not None:
+            tags = batch.tag_ids, batch.tag_offsets, batch.cu_seqlens
+            prepared = replace(prepared, tag_counts=count_tile_tags(self._columns, *tags, len(frequent_tags())))
         return self._complete(prepared)
 
     def _complete(self, batch: JepaInput) -> JepaInput:
@@ -106,7 +113,9 @@ def build(config: PretrainConfig, inputs: FrozenInputs, seed: int) -> JepaPretra
         inputs: text embeddings of tags.
         seed: random seed of the initial weights.
     """
-    return JepaPretraining(build_jepa(config.model, seed, config.loss).to(inputs.device), config, inputs)
+    module = build_jepa(config.model, seed, config.loss).to(inputs.device)
+    bind_tags(module, config.model, inputs)
+    return JepaPretraining(module, config, inputs)
 
 
 def _can_use_flex() -> bool:

@@ -80,7 +80,7 @@ class PolygonPretraining:
         return StepLosses(loss, parts, batch.n_tiles)
 
     def finish_step(self, progress: float) -> None:
-        """Does nothing, because the optimiser updates all weights of this model."""
+        """Does nothing. (GeoJEPA updates its target encoder here; this model has none.)"""
 
     def embed(self, batch: GlyphBatch) -> BatchVectors:
         """Computes the vectors of a batch's multipolygons.

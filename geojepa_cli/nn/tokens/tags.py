@@ -7,17 +7,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 
-def mean_tags(tag_table: Tensor, tag_ids: Tensor, tag_offsets: Tensor) -> Tensor:
-    """Averages the tag embeddings of each entity. An entity without tags gets zeros.
+def mean_tags(tag_table: Tensor, tag_ids: Tensor, tag_offsets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Averages the tag embeddings of each entity. An entity without tags, or whose tags have weight 0, gets zeros.
 
     Args:
         tag_table: text embedding of every distinct tag. [V, E]
         tag_ids: tags of all entities, entity by entity, as row indices of `tag_table`. int64 [K]
         tag_offsets: the tags of entity i are `tag_ids[tag_offsets[i]:tag_offsets[i + 1]]`. int64 [T+1]
+        weights: weight of every distinct tag in the mean. None: equal weights. [V]
     Returns:
         Mean embedding of each entity. [T, E]
     """
-    return F.embedding_bag(tag_ids, tag_table, tag_offsets[:-1], mode="mean")
+    if weights is None:
+        return F.embedding_bag(tag_ids, tag_table, tag_offsets[:-1], mode="mean")
+    own = weights.index_select(0, tag_ids)
+    return _weighted_sum(tag_table, tag_ids, tag_offsets, own / _sums(own, tag_offsets).clamp_min(1e-12))
 
 
 class WeightedTags(nn.Module):
@@ -34,14 +38,28 @@ class WeightedTags(nn.Module):
         super().__init__()
         self.query = nn.Parameter(torch.zeros(tag_dim))
 
-    def forward(self, tag_table: Tensor, tag_ids: Tensor, tag_offsets: Tensor) -> Tensor:
-        """Returns the weighted mean of each entity's tag embeddings: float [T, E]. Arguments as for `mean_tags`."""
+    def forward(self, tag_table: Tensor, tag_ids: Tensor, tag_offsets: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Averages tag embeddings as `mean_tags` does, with learned weights. Returns float [T, E].
+
+        `weights` [V] multiplies the learned weights, before those of an entity are scaled to the sum 1.
+        """
         scores = F.embedding(tag_ids, tag_table).float() @ self.query.float()
-        weights = segment_softmax(scores, tag_offsets)
-        # not in half precision: embedding_bag needs weights of the type of the table
-        return F.embedding_bag(
-            tag_ids, tag_table, tag_offsets[:-1], mode="sum", per_sample_weights=weights.to(tag_table.dtype)
-        )
+        if weights is not None:
+            scores = scores + weights.index_select(0, tag_ids).float().clamp_min(1e-12).log()
+        return _weighted_sum(tag_table, tag_ids, tag_offsets, segment_softmax(scores, tag_offsets))
+
+
+def _weighted_sum(tag_table: Tensor, tag_ids: Tensor, tag_offsets: Tensor, weights: Tensor) -> Tensor:
+    # not in half precision: embedding_bag needs weights of the type of the table
+    weights = weights.to(tag_table.dtype)
+    return F.embedding_bag(tag_ids, tag_table, tag_offsets[:-1], mode="sum", per_sample_weights=weights)
+
+
+def _sums(values: Tensor, offsets: Tensor) -> Tensor:
+    """Returns, for each value, the sum of the values in its segment. [K]"""
+    segments = len(offsets) - 1
+    owner = torch.arange(segments, device=values.device).repeat_interleave(offsets.diff(), output_size=len(values))
+    return values.new_zeros(segments).index_add(0, owner, values).index_select(0, owner)
 
 
 def segment_softmax(scores: Tensor, offsets: Tensor) -> Tensor:

@@ -60,6 +60,8 @@ class Tokenizer(nn.Module):
     its geometry. The input of a patch token is the patch's pixels or a token of a frozen image encoder. Each input is
     projected linearly to width D and layer-normalised. Tags and geometry are then fused by an MLP.
 
+    `tag_weights` has the weight of every distinct tag of the dataset in the mean, [V]. None: equal weights.
+
     To add a modality that has tokens, add a linear projection here, a `TokenPart` in `place`, and vectors in `forward`.
 
     Args:
@@ -67,8 +69,11 @@ class Tokenizer(nn.Module):
         numbers: modality ids of entity tokens and patch tokens.
     """
 
+    tag_weights: Tensor | None
+
     def __init__(self, sizes: TokenizerSizes, numbers: TokenNumbers) -> None:
         super().__init__()
+        self.register_buffer("tag_weights", None, persistent=False)  # they belong to a dataset, see `weigh_tags`
         self.numbers = numbers
         self.dropout = sizes.modality_dropout
         self.weights = WeightedTags(sizes.tag_dim) if sizes.weight_tags else None
@@ -134,13 +139,20 @@ class Tokenizer(nn.Module):
 
     def _entities(self, batch: TileTensors, tag_table: Tensor, rows: Tensor | None, dropped: Tensor | None) -> Tensor:
         pool = mean_tags if self.weights is None else self.weights
-        tags = _select(pool(tag_table, batch.tag_ids, batch.tag_offsets), rows)
+        tags = _select(pool(tag_table, batch.tag_ids, batch.tag_offsets, self.tag_weights), rows)
         tags = self.tags_norm(self.tags(tags))
         if self.fusion is None:
             return tags
         tagged = _select(batch.tag_offsets.diff() > 0, rows)
         geometry = None if batch.geometry is None else _select(batch.geometry, rows)
         return self.fusion(tags, tagged, geometry, None if dropped is None else _select(dropped, rows))
+
+
+def weigh_tags(module: nn.Module, weights: Tensor) -> None:
+    """Sets the weight of every distinct tag of a dataset, [V], in all tokenizers of a module."""
+    for part in module.modules():
+        if isinstance(part, Tokenizer):
+            part.tag_weights = weights
 
 
 def _select(x: Tensor, rows: Tensor | None) -> Tensor:

@@ -30,7 +30,7 @@ def draw_locator(results: Sequence[SearchResult], bounds: NDArray[np.float64]) -
     Returns:
         `<svg>` elements as text.
     """
-    panels = _clusters(np.asarray(bounds, np.float64))
+    panels = find_clusters(np.asarray(bounds, np.float64))
     drawn = []
     for panel in panels:
         west, south = panel[:, 0].min(), panel[:, 1].min()
@@ -70,7 +70,7 @@ def _panel(results: Sequence[SearchResult], bounds: NDArray[np.float64]) -> str:
     )
 
 
-def _clusters(bounds: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+def find_clusters(bounds: NDArray[np.float64]) -> list[NDArray[np.float64]]:
     """Divides tiles, given by their bounds, into clusters at gaps of more than `_GAP_DEG` degrees.
 
     First, the tiles are divided at gaps between their west edges. Then, each part is divided at gaps between the south

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 from geojepa_cli.console import printable
 from geojepa_cli.pages.neighbours.draw import draw_tile
 from geojepa_cli.pages.neighbours.locator import draw_locator
+from geojepa_cli.pages.pictures import data_uri
 from geojepa_cli.search.results import SearchResult
 from geojepa_cli.store.tile_map import TileMap
 
@@ -96,7 +95,7 @@ def _view(card: Card, number: int) -> dict[str, Any]:
     return {
         "result": result,
         "map": Markup(drawing),  # noqa: S704 - escaped piece by piece in draw_tile
-        "image": _data_uri(card.image) if card.image is not None else None,
+        "image": data_uri(card.image, MAX_SHOWN_PX) if card.image is not None else None,
         "drawn": card.drawn and card.image is not None,
         "cosine": f"{result.cosine:.3f}",
         "bar": round(100 * max(0.0, min(1.0, result.cosine)), 1),
@@ -131,21 +130,3 @@ def _scale_bar(east_m: float) -> dict[str, Any]:
     length *= next(step for step in (5, 2, 1) if length * step <= east_m / 4)
     text = f"{length / 1000:g} km" if length >= 1000 else f"{length:g} m"
     return {"percent": round(100 * length / east_m, 2), "text": text}
-
-
-def _data_uri(image: NDArray[np.uint8]) -> str:
-    """Encodes an aerial image as a data URI, so that it can be part of the HTML file.
-
-    The image is scaled down to a width and height of at most `MAX_SHOWN_PX` pixels, and compressed as lossy WebP.
-    Lossless images would make the HTML file several times larger.
-
-    Args:
-        image: red, green and blue bands; further bands are ignored. uint8 [3 or more, side, side]
-    """
-    from PIL import Image
-
-    buffer = io.BytesIO()
-    shown = Image.fromarray(np.ascontiguousarray(np.moveaxis(np.asarray(image)[:3], 0, -1)))
-    shown.thumbnail((MAX_SHOWN_PX, MAX_SHOWN_PX))
-    shown.save(buffer, "WEBP", quality=88, method=4)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
