@@ -121,6 +121,8 @@ def _fitting(x: Floats, trees: int) -> Callable[[str, NDArray[np.floating]], Any
     binned: list[tuple[Any, Any]] = []
 
     class Regressor(HistGradientBoostingRegressor):  # type: ignore[misc]
+        _bin_mapper: Any
+
         def _bin_data(self, *args: Any, **kwargs: Any) -> Any:
             # a step of `fit`; without early stopping, `fit` bins the training rows only
             if not binned:

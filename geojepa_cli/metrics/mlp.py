@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 MAX_EPOCHS = 200  # GeoJEPA thesis, section 6.4.1
 PATIENCE = 5  # epochs without an improvement after which training stops
@@ -77,22 +78,18 @@ def fit_mlp(
     if not len(x_val):
         x_val, y_val = x, y
     mean, scale = _mean_and_scale(x)
-    y_mean = float(y.mean())
-    y_scale = float(y.std(correction=0)) or 1.0
+    y_mean, y_scale = float(y.mean()), float(y.std(correction=0)) or 1.0
     generator = torch.Generator().manual_seed(seed)
     net = _network(x.shape[1], hidden, generator)
     optimizer = torch.optim.AdamW(net.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True)
-    schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, factor=0.5, patience=PLATEAU, threshold=IMPROVEMENT
-    )
+    schedule = ReduceLROnPlateau(optimizer, factor=0.5, patience=PLATEAU, threshold=IMPROVEMENT)
     inputs, inputs_val = (x - mean).div_(scale), (x_val.float() - mean).div_(scale)
     targets, labels_val = (y - y_mean) / y_scale, y_val.float()
     best_error, best_epoch, best_state = float("inf"), 0, _copy_state(net)
     improved_error, improved_epoch = float("inf"), 0
     for epoch in range(1, max_epochs + 1):
         _train_epoch(net, optimizer, inputs, targets, batch_size, dropout, generator)
-        predicted = _forward(net, inputs_val) * y_scale + y_mean
-        error = float(((predicted if clamp is None else predicted.clamp(*clamp)) - labels_val).abs().mean())
+        error = _absolute_error(_forward(net, inputs_val) * y_scale + y_mean, labels_val, clamp)
         schedule.step(error)
         if error < best_error:
             best_error, best_epoch, best_state = error, epoch, _copy_state(net)
@@ -129,6 +126,10 @@ def _mean_and_scale(x: Tensor) -> tuple[Tensor, Tensor]:
 def _forward(net: nn.Module, inputs: Tensor) -> Tensor:
     predicted: Tensor = net(inputs).squeeze(-1)
     return predicted
+
+
+def _absolute_error(predicted: Tensor, labels: Tensor, clamp: tuple[float, float] | None) -> float:
+    return float(((predicted if clamp is None else predicted.clamp(*clamp)) - labels).abs().mean())
 
 
 @torch.no_grad()
