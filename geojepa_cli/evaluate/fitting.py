@@ -25,6 +25,7 @@ SUPERVISED_HEAD = "supervised"  # name of the head of a model that is trained on
 Vectors = Mapping[str, NDArray[np.float32]]
 Key = tuple[str, str]  # names of model and head
 Runs = Sequence[Sequence[Fold]]  # folds of each seed
+SLOWEST = ("boosting", "mlp", "sgd", "linear")  # heads: slow ones start first, so that none runs alone at the end
 
 
 class _Job(NamedTuple):
@@ -65,8 +66,7 @@ def fit_heads(
         shares: folds to use, as `shares[share][seed]`. The first share has all labels, so its folds are the same for
             all seeds. The other shares have fewer training labels, which were drawn with the seed.
         seed: first seed.
-        threads: number of heads to fit at the same time. Does not affect the result, because each head is fitted on one
-            core.
+        threads: number of heads to fit at the same time. Does not affect the result: each head is fitted on one core.
         progress: function called after each fit with the number of finished fits and the total number of fits.
         supervised: function that trains and tests each model that is trained on labels, by name of the model.
 
@@ -86,6 +86,7 @@ def fit_heads(
                     dummy[run, fold.test] = predict_dummy(data.labels, fold)
                 wanted = [head for head in heads if place or not run or head in SEEDED]
                 jobs += [_Job(place, run, fold, model, head) for model in vectors for head in wanted]
+    jobs.sort(key=lambda job: SLOWEST.index(job.head))
     own = [(place, run, fold) for place, runs in enumerate(shares) for run, folds in enumerate(runs) for fold in folds]
     trained = len(own) * len(supervised)
     total = trained + len(jobs)

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from geojepa_cli.config.heads import HEADS
 from geojepa_cli.evaluate.folds import Floats, Fold, Rows
-from geojepa_cli.metrics.boosting import fit_boosting
+from geojepa_cli.metrics.boosting import fit_boostings
 from geojepa_cli.metrics.mlp import fit_mlp
 from geojepa_cli.metrics.ridge import fit_ridges
 
-MLP: dict[str, Any] = {"hidden": 256, "learning_rate": 1e-3}
-SGD: dict[str, Any] = {"hidden": None, "learning_rate": 1e-2}
+MLP: dict[str, Any] = {"hidden": 256, "learning_rate": 2e-3}
+SGD: dict[str, Any] = {"hidden": None, "learning_rate": 5e-3, "patience": 10}
 Clamp = tuple[float, float]
 
 
@@ -150,10 +150,7 @@ def _predict(
         ]
         predicted = [network.predict(torch.from_numpy(test)).double().numpy() for network in networks]
     elif head == "boosting":
-        known_x = x[fold.train], x[fold.val]
-        boosted = [
-            fit_boosting(known_x[0], ys[fold.train, t], known_x[1], ys[fold.val, t], clamp=clamps[t]) for t in columns
-        ]
+        boosted = fit_boostings(x[fold.train], ys[fold.train], x[fold.val], ys[fold.val], clamps=clamps)
         predicted = [trees.predict(test) for trees in boosted]
     else:
         raise ValueError(f"head must be one of {HEADS}, got `{head}`")

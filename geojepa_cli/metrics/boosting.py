@@ -5,6 +5,7 @@ Validation rows choose the loss and the number of trees.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -16,6 +17,7 @@ from geojepa_cli.metrics.logistic import cross_entropy
 
 Floats = NDArray[np.float64]
 Rows = NDArray[np.int64]
+Clamp = tuple[float, float] | None
 
 LOSSES = ("squared_error", "absolute_error")
 TREES = 100
@@ -51,7 +53,7 @@ def fit_boosting(
     y_val: NDArray[np.floating],
     losses: tuple[str, ...] = LOSSES,
     trees: int = TREES,
-    clamp: tuple[float, float] | None = None,
+    clamp: Clamp = None,
 ) -> Boosting:
     """Fits gradient boosting (scikit-learn's `HistGradientBoostingRegressor`) with each loss, and returns the best.
 
@@ -66,29 +68,79 @@ def fit_boosting(
         trees: maximum number of trees.
         clamp: minimum and maximum to which predictions are clipped before the MAE is computed. None: no clipping.
     """
-    from sklearn.ensemble import HistGradientBoostingRegressor
+    columns = np.asarray(y)[:, None], np.asarray(y_val)[:, None]
+    return fit_boostings(x, columns[0], x_val, columns[1], losses, trees, (clamp,))[0]
+
+
+def fit_boostings(
+    x: NDArray[np.floating],
+    ys: NDArray[np.floating],
+    x_val: NDArray[np.floating],
+    ys_val: NDArray[np.floating],
+    losses: tuple[str, ...] = LOSSES,
+    trees: int = TREES,
+    clamps: Sequence[Clamp] = (),
+) -> list[Boosting]:
+    """Fits gradient boosting for each column of labels, as `fit_boosting` does for one column.
+
+    The features are sorted into bins only once.
+
+    Args:
+        x, ys: features [n, d] and labels [n, t] of the training rows.
+        x_val, ys_val: features [m, d] and labels [m, t] of the validation rows.
+        losses: losses to try. The best is chosen separately for each column.
+        trees: maximum number of trees.
+        clamps: for each column, the minimum and maximum to which predictions are clipped before the MAE is computed, or
+            None. Empty: no predictions are clipped.
+    """
     from threadpoolctl import threadpool_limits
 
     if not len(x_val):
-        x_val, y_val = x, y
-    best: tuple[float, Boosting] | None = None
+        x_val, ys_val = x, ys
+    fit = _fitting(np.asarray(x, np.float64), trees)
+    found = []
     with threadpool_limits(1, "openmp"):
-        for loss in losses:
-            model = HistGradientBoostingRegressor(
-                loss=loss,
-                max_iter=trees,
-                learning_rate=LEARNING_RATE,
-                max_bins=BINS,
-                early_stopping=False,
-                random_state=0,
-            ).fit(x, y)
-            for tree, predicted in enumerate(model.staged_predict(x_val), 1):
-                clipped = predicted if clamp is None else predicted.clip(*clamp)
-                error = float(np.abs(clipped - y_val).mean())
-                if best is None or error < best[0]:
-                    best = error, Boosting(model, loss, tree)
-    assert best is not None
-    return best[1]
+        for column, clamp in zip(range(ys.shape[1]), clamps or [None] * ys.shape[1], strict=True):
+            best: tuple[float, Boosting] | None = None
+            for loss in losses:
+                model = fit(loss, ys[:, column])
+                for tree, predicted in enumerate(model.staged_predict(x_val), 1):
+                    clipped = predicted if clamp is None else predicted.clip(*clamp)
+                    error = float(np.abs(clipped - ys_val[:, column]).mean())
+                    if best is None or error < best[0]:
+                        best = error, Boosting(model, loss, tree)
+            assert best is not None
+            found.append(best[1])
+    return found
+
+
+def _fitting(x: Floats, trees: int) -> Callable[[str, NDArray[np.floating]], Any]:
+    """Returns a function that fits boosting with a loss to labels of the features `x`, which are binned only once."""
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    binned: list[tuple[Any, Any]] = []
+
+    class Regressor(HistGradientBoostingRegressor):  # type: ignore[misc]
+        _bin_mapper: Any
+
+        def _bin_data(self, *args: Any, **kwargs: Any) -> Any:
+            # a step of `fit`; without early stopping, `fit` bins the training rows only
+            if not binned:
+                binned.append((super()._bin_data(*args, **kwargs), self._bin_mapper))
+            data, self._bin_mapper = binned[0]
+            return data
+
+    def fit(loss: str, y: NDArray[np.floating]) -> Any:
+        return Regressor(
+            loss=loss,
+            max_iter=trees,
+            learning_rate=LEARNING_RATE,
+            max_bins=BINS,
+            early_stopping=False,
+            random_state=0,
+        ).fit(x, y)
+
+    return fit
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -10,10 +12,12 @@ from hypothesis import strategies as st
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import Ridge as SklearnRidge
 from sklearn.preprocessing import StandardScaler
+from torch import nn
 
-from geojepa_cli.metrics.boosting import BINS, LEARNING_RATE, fit_boosting
+from geojepa_cli.metrics import mlp
+from geojepa_cli.metrics.boosting import BINS, LEARNING_RATE, fit_boosting, fit_boostings
 from geojepa_cli.metrics.folds import group_folds
-from geojepa_cli.metrics.mlp import fit_mlp
+from geojepa_cli.metrics.mlp import fit_mlp, set_gradients
 from geojepa_cli.metrics.ridge import ALPHAS, fit_ridge, fit_ridges
 
 
@@ -110,6 +114,39 @@ def test_mlp_on_equal_labels_predicts_them() -> None:
     assert (head.predict(x) - 6).abs().mean() < 0.3
 
 
+@pytest.mark.parametrize("hidden", [None, 7])
+@pytest.mark.parametrize("dropout", [0.0, 0.4])
+def test_the_gradients_of_a_training_step_equal_those_of_autograd(hidden: int | None, dropout: float) -> None:
+    generator = torch.Generator().manual_seed(5)
+    x, y = torch.randn(30, 4, generator=generator).double(), torch.randn(30, generator=generator).double()
+    layers = [nn.Linear(4, 1)] if hidden is None else [nn.Linear(4, hidden), nn.GELU(), nn.Linear(hidden, 1)]
+    net = nn.Sequential(*layers).double()
+    set_gradients(net, x, y, dropout, generator.manual_seed(6))
+    ours = [parameter.grad.clone() for parameter in net.parameters() if parameter.grad is not None]
+    predicted = net(x)
+    if hidden is not None:
+        kept = torch.rand(30, hidden, generator=generator.manual_seed(6)) >= dropout
+        predicted = net[2](net[1](net[0](x)) * kept / (1 - dropout))
+    expected = torch.autograd.grad(nn.functional.mse_loss(predicted.squeeze(1), y), list(net.parameters()))
+    assert len(ours) == len(expected)
+    for one, other in zip(ours, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-7)
+
+
+def test_mlp_training_on_a_plateau_halves_the_learning_rate_and_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates, train = [], mlp._train_epoch
+
+    def record(net: nn.Sequential, optimizer: torch.optim.Optimizer, *given: Any) -> None:
+        train(net, optimizer, *given)
+        rates.append(optimizer.param_groups[0]["lr"])
+
+    monkeypatch.setattr(mlp, "_train_epoch", record)
+    x = torch.randn(90, 3, generator=torch.Generator().manual_seed(7))
+    slow = 1e-6  # the error of the first epoch is never improved
+    assert fit_mlp(x, x[:, 0], x, x[:, 0], learning_rate=slow, patience=5).epochs >= 1
+    assert rates == [slow, slow, slow, slow / 2, slow / 2, slow / 4]
+
+
 @pytest.mark.parametrize(("n", "d"), [(150, 20), (60, 90)])
 def test_ridges_of_several_columns_equal_those_fitted_one_by_one(n: int, d: int) -> None:
     x, y, groups = _problem(n, d, seed=6)
@@ -157,6 +194,21 @@ def test_boosting_takes_the_loss_and_the_trees_with_the_lowest_validation_error(
     best = min(errors, key=lambda key: errors[key][0])
     assert (head.loss, head.trees) == best
     np.testing.assert_allclose(head.predict(x[200:]), errors[best][1])
+
+
+def test_boosting_of_several_columns_equals_sklearns_fitted_one_by_one() -> None:
+    x, y, _ = _problem(200, 5, seed=9)
+    ys = np.column_stack([y, y > y.mean(), np.exp(y / 4)])
+    clamps = ((-3.0, 3.0), (0.0, 1.0), None)
+    together = fit_boostings(x[:140], ys[:140], x[140:], ys[140:], trees=8, clamps=clamps)
+    for column, clamp in enumerate(clamps):
+        alone = fit_boosting(x[:140], ys[:140, column], x[140:], ys[140:, column], trees=8, clamp=clamp)
+        assert (together[column].loss, together[column].trees) == (alone.loss, alone.trees)
+        oracle = HistGradientBoostingRegressor(
+            loss=alone.loss, max_iter=alone.trees, learning_rate=LEARNING_RATE, max_bins=BINS, early_stopping=False
+        ).fit(x[:140], ys[:140, column])
+        for head in (together[column], alone):
+            np.testing.assert_array_equal(head.predict(x), oracle.predict(x))
 
 
 def test_a_column_that_one_group_alone_has_is_as_harmless_as_if_each_fold_were_fitted_from_its_own_rows() -> None:
