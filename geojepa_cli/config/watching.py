@@ -28,6 +28,12 @@ class WatchConfig(Section):
         description="figure of the training log by which the weights in `weights-best.safetensors` are chosen, after "
         "the warm-up: the lowest `loss`, or the highest value of another figure; `none` keeps only the last weights",
     )
+    keep_at: tuple[Annotated[Int, Field(ge=0, le=MAX_STEPS)], ...] = Field(
+        default=(),
+        max_length=1000,
+        description="list of steps whose weights are kept in `weights-step-N.safetensors`, to compare a model over its "
+        "training",
+    )
     pictures_at: tuple[Annotated[Int, Field(ge=0, le=MAX_STEPS)], ...] = Field(
         default=(), max_length=1000, description="list of steps at which a plot of the vectors is saved"
     )
@@ -35,4 +41,4 @@ class WatchConfig(Section):
 
     def looks_at(self, step: int) -> bool:
         """Returns True if the monitor measures the model after this number of steps."""
-        return step % self.monitor_every == 0 or step in self.pictures_at
+        return step % self.monitor_every == 0 or step in self.pictures_at or step in self.keep_at

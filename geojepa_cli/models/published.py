@@ -34,7 +34,7 @@ def read_model(folder: Path, weights: str = WEIGHTS) -> tuple[dict[str, Tensor],
 
     Args:
         folder: folder of the model.
-        weights: name of the weights file, `WEIGHTS` or `BEST_WEIGHTS`.
+        weights: name of the weights file, such as `weights.safetensors`.
 
     Raises:
         DataError: the weights are missing or unreadable, or have another format.
@@ -49,7 +49,7 @@ def read_run(folder: Path, weights: str = WEIGHTS) -> tuple[dict[str, Tensor], R
 
     Args:
         folder: folder of the model.
-        weights: name of the weights file, `WEIGHTS` or `BEST_WEIGHTS`.
+        weights: name of the weights file, such as `weights.safetensors`.
 
     Raises:
         DataError: the weights are missing or unreadable, or have another format.
@@ -66,7 +66,7 @@ def load_module(
 
     Args:
         folder: folder of the model.
-        weights: name of the weights file, `WEIGHTS` or `BEST_WEIGHTS`.
+        weights: name of the weights file, such as `weights.safetensors`.
         schema: class of the family's configurations.
         build: function that takes the configuration and a dict from name to weights, and returns the model.
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from geojepa_cli.config.images import IMAGE_BASELINES
 from geojepa_cli.config.modality import Needs
+from geojepa_cli.config.names import WEIGHTS
 
 if TYPE_CHECKING:
     from geojepa_cli.config.families import RunConfig
@@ -85,22 +86,19 @@ def open_baseline(name: str, inputs: FrozenInputs) -> Embedder:
     return cast("Embedder", code(inputs, name) if name in IMAGE_BASELINES else code(inputs))
 
 
-def open_published(folder: Path, family: str, inputs: FrozenInputs, best: bool = False) -> Embedder:
+def open_published(folder: Path, family: str, inputs: FrozenInputs, weights: str = WEIGHTS) -> Embedder:
     """Loads a trained model to compute embeddings with it.
 
     Args:
         folder: folder of the model in `models/` of the workspace.
         family: name of the model's architecture, a key of `FAMILIES`.
         inputs: text embeddings of tags, on the device to compute on.
-        best: True to load the best weights instead of those at the end of the training. The setting `train.select`
-            decides which weights are the best.
+        weights: name of the file with weights in the folder.
 
     Raises:
         DataError: the weights are missing or unreadable, or do not match the model's configuration.
     """
-    from geojepa_cli.config.names import BEST_WEIGHTS, WEIGHTS
-
-    return cast("Embedder", resolve(FAMILIES[family].load)(folder, inputs, BEST_WEIGHTS if best else WEIGHTS))
+    return cast("Embedder", resolve(FAMILIES[family].load)(folder, inputs, weights))
 
 
 def build_pretrainable(config: RunConfig, inputs: FrozenInputs, seed: int) -> Pretrainable:

@@ -13,6 +13,7 @@ from geojepa_cli.config.images import IMAGE_BASELINES, RANDOM_LABEL, TUNED_BASEL
 from geojepa_cli.config.labels import FIRST_WEIGHTS
 from geojepa_cli.config.language_model import PREFIX, LanguageModel, language_model
 from geojepa_cli.config.modality import TAGS_ONLY, Modality, Needs
+from geojepa_cli.config.names import KEPT_WEIGHTS, WEIGHTS, split_suffix
 from geojepa_cli.errors import DataError, FeatureMismatchError, GeojepaError, UsageError, unknown
 from geojepa_cli.models import registry
 from geojepa_cli.stages.arguments import wrong_type
@@ -24,7 +25,7 @@ from geojepa_cli.stages.image_features import ImageSource, find_image_encoder_of
 from geojepa_cli.stages.shipped import DEFAULT_SHIPPED, REINSTALL, ShippedModel, open_shipped, shipped_names
 from geojepa_cli.stages.shipped_inputs import check_tags, find_obstacle
 from geojepa_cli.stages.stage import check_own
-from geojepa_cli.stages.training import check_best, model_config
+from geojepa_cli.stages.training import model_config, other_weights
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.kinds import legal_name, name_of
 from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from geojepa_cli.models.base import Embedder, FrozenInputs
 
 TAGPOOL = registry.DEFAULT_BASELINE
-BEST = "-best"  # suffix of a model's name
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,8 @@ class Model:
         name: name of the `models/` artifact, of the shipped model, or of the baseline.
         artifact: `models/` artifact of a trained model; None for a shipped model or a baseline.
         shipped: model that comes with the package; None for others.
-        best: True to use the weights that `train.select` chose instead of the last ones; `name` ends with `-best` then.
+        file: name of the file with the weights. `name` ends with `-best` for those that `train.select` chose, and with
+            `-step-N` for those that `train.keep_at` kept.
         language: language model that `probe` asks for labels; None for others.
         weights: file with the first weights of an image backbone to train. None: torchvision's cache.
     """
@@ -54,7 +55,7 @@ class Model:
     name: str
     artifact: Artifact | None = None
     shipped: ShippedModel | None = None
-    best: bool = False
+    file: str = WEIGHTS
     language: LanguageModel | None = None
     weights: str | None = None
 
@@ -187,7 +188,8 @@ class Model:
     def label(self, name: str) -> str:
         """Returns `name`, with a mark added if this model or its image encoder has random weights."""
         marks = [RANDOM_LABEL] if self.has_random_images() else []
-        marks += [FIRST_WEIGHTS] if self.config is not None and self.config.train.max_steps == 0 else []
+        untrained = self.file == KEPT_WEIGHTS.format(step=0)
+        marks += [FIRST_WEIGHTS] if untrained or (self.config and self.config.train.max_steps == 0) else []
         return name + "".join(f" ({mark})" for mark in marks)
 
     def has_random_images(self) -> bool:
@@ -207,14 +209,12 @@ class Model:
         Raises:
             DataError: the files of the model are damaged.
         """
-        config = self.config
-        if config is None:
+        config, source = self.config, self.artifact or self.shipped
+        if config is None or source is None:
             return registry.open_baseline(self.name, inputs)
-        source = self.artifact or self.shipped
-        assert source is not None
         folder = source.path if isinstance(source, Artifact) else source.folder
         try:
-            return registry.open_published(folder, config.family, inputs, self.best)
+            return registry.open_published(folder, config.family, inputs, self.file)
         except FeatureMismatchError:
             raise
         except GeojepaError as error:
@@ -233,8 +233,8 @@ def find_model(
 
     Args:
         workspace: workspace to search.
-        ref: `name` or `name@id` of a model, name of a baseline, or `models/` artifact. `name-best` selects the best
-            weights of a model instead of the last ones. None selects the first that exists: the newest model in the
+        ref: `name` or `name@id` of a model, name of a baseline, or `models/` artifact. `name-best` and `name-step-N`
+            select the best weights, or those of a step. None selects the first that exists: the newest model in the
             workspace (no geometry encoder), the model that comes with the package if it can embed the regions, or the
             baseline TagPool. A note then names the selected model.
         regions: `processed/` artifacts of the regions to embed.
@@ -269,11 +269,10 @@ def find_model(
     if name in shipped_names():
         return Model(name, shipped=open_shipped(ref))
     names = workspace.names("models")
-    plain = name.removesuffix(BEST)
-    if name not in names and name != plain and plain in names:
+    plain, suffix = split_suffix(name)
+    if name not in names and suffix and plain in names:
         artifact = workspace.find("models", f"{plain}{at}{id_}")
-        check_best(artifact)
-        return Model(name, artifact, best=True)
+        return Model(name, artifact, file=other_weights(artifact, suffix))
     if name not in names:
         preset, others = f"{name}.yaml", SUPERVISED if supervised else ()
         known = [] if preset in packed_configs() else [*names, *registry.BASELINES, *shipped_names(), *others]

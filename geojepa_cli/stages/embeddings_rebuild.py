@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from geojepa_cli import hints
+from geojepa_cli.config.names import split_suffix
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.joined_images import with_same_images
 from geojepa_cli.stages.rebuild import input_refs, limit_options, number, task_ref, text
@@ -17,7 +18,7 @@ def rebuild_embeddings(remains: Remains) -> Hint:
     params = remains.params
     name, region = _split_name(remains)
     model = next(iter(input_refs(remains, "models")), name)
-    if name == f"{name_of(model)}-best":  # the weights that `train.select` chose
+    if split_suffix(name)[0] == name_of(model) != name:  # other weights than the last
         model = name + model.removeprefix(name_of(model))
     masked, task = params.get("masked") is True, text(params.get("task"))
     if params.get("without_shared") is True and task is not None:  # only `probe` makes such embeddings

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from geojepa_cli import console, hints
-from geojepa_cli.config.names import BEST_WEIGHTS, CHECKPOINT, CONFIG, METRICS, WEIGHTS
+from geojepa_cli.config.names import BEST_WEIGHTS, CHECKPOINT, CONFIG, KEPT_WEIGHTS, METRICS, WEIGHTS
 from geojepa_cli.errors import InterruptedRunError, NotFoundError, OtherRankError, UsageError
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.joined_images import with_same_images
@@ -241,15 +241,23 @@ def model_config(model: Artifact) -> RunConfig:
         raise model.broken(error.message) from error
 
 
-def check_best(model: Artifact) -> None:
-    """Checks that a model has its best weights, in addition to the last weights of the training run.
+def other_weights(model: Artifact, suffix: str) -> str:
+    """Returns the name of the file with other weights of a model than the last.
+
+    Args:
+        model: the model.
+        suffix: `best` for the weights that `train.select` chose, `step-N` for those of a step in `train.keep_at`.
 
     Raises:
-        NotFoundError: the model was trained without the setting `train.select`, so its best weights were not kept.
+        NotFoundError: these weights were not kept.
     """
-    if not (model.path / BEST_WEIGHTS).is_file():
-        hint = hints.run("pretrain", config=model.path / CONFIG, name=model.name, set={"train.select": "rankme_tiles"})
-        raise NotFoundError(f"`{model.full_ref}` has only its last weights: `{BEST_WEIGHTS}` does not exist", hint)
+    step = suffix.removeprefix("step-")
+    name = BEST_WEIGHTS if step == suffix else KEPT_WEIGHTS.format(step=step)
+    if (model.path / name).is_file():
+        return name
+    kept = {"train.select": "rankme_tiles"} if step == suffix else {"train.keep_at": f"[{step}]"}
+    hint = hints.run("pretrain", config=model.path / CONFIG, name=model.name, set=kept)
+    raise NotFoundError(f"`{model.full_ref}` does not have these weights: `{name}` does not exist", hint)
 
 
 def _interrupted(build: Build) -> InterruptedRunError:

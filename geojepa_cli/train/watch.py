@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import torch
 
 from geojepa_cli import console, hints
-from geojepa_cli.config.names import BEST_WEIGHTS, CHECKPOINT
+from geojepa_cli.config.names import BEST_WEIGHTS, CHECKPOINT, KEPT_WEIGHTS
 from geojepa_cli.config.schema import TrainConfig
 from geojepa_cli.errors import UsageError
 from geojepa_cli.models.base import Batch, Pretrainable
@@ -52,7 +52,7 @@ class Watch(Generic[BatchT]):
         self._best_step: int = state.get("best_step", 0)
 
     def look(self, model: Pretrainable[BatchT], step: int, share: float, line: Mapping[str, float]) -> dict[str, Any]:
-        """Checks a model: computes its figures, prints warnings, and saves the weights if they are the best so far.
+        """Checks a model: computes its figures, prints warnings, and saves the weights if they are to be kept.
 
         Args:
             model: model in training.
@@ -76,6 +76,8 @@ class Watch(Generic[BatchT]):
         if found.draw is not None and step in self._config.pictures_at:
             (self._folder / PICTURES).mkdir(exist_ok=True)
             found.draw(f"step {step:,}", self._folder / PICTURES / f"step-{step:09d}.png")
+        if step in self._config.keep_at:
+            save_tensors(self._folder / KEPT_WEIGHTS.format(step=step), model.module.state_dict(), FORMAT)
         self._select(model, {**line, **found.figures}, step, share, healthy=not found.findings)
         return {**found.figures, "warnings": warnings} if warnings else dict(found.figures)
 

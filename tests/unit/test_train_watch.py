@@ -18,6 +18,7 @@ from geojepa_cli.config.names import METRICS
 from geojepa_cli.errors import MissingExtraError, NotFoundError, UsageError
 from geojepa_cli.models.jepa.pretraining import build
 from geojepa_cli.stages import embed, pretrain
+from geojepa_cli.stages.embedding_model import find_model
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.train.alarms import Finding
 from geojepa_cli.train.data import TrainingData
@@ -150,6 +151,26 @@ def test_embed_uses_the_last_weights_or_with_the_suffix_best_the_chosen_ones(tmp
     assert "--model m-best --region oak" in str(workspace.find("embeddings", "m-best.oak").rebuild_hint())
 
 
+def test_weights_of_chosen_steps_are_kept_and_can_embed(tmp_path: Path) -> None:
+    workspace = new_workspace(tmp_path / "workspace")
+    add_region(workspace, "oak", seed=1)
+    steps = pretrain(workspace, "tiny", "oak", [*SMALL, "train.keep_at=[0,3]", "train.max_steps=5"], name="m")
+    short = pretrain(workspace, "tiny", "oak", [*SMALL, "train.max_steps=0"], name="n")
+    assert {path.name for path in steps.path.glob("weights-*")} == {f"weights-step-{n}.safetensors" for n in (0, 3)}
+    vectors = {}
+    for name in ("m", "m-step-0", "m-step-3", "n"):
+        (made,) = embed(workspace, name, "oak")
+        vectors[name] = Embeddings(made.file("embeddings.h5"))["tile/vector"][:]
+    np.testing.assert_array_equal(vectors["m-step-0"], vectors["n"])
+    assert not np.allclose(vectors["m-step-3"], vectors["m"]) and short.id != steps.id
+    assert find_model(workspace, "m-step-0").label("m") == "m (first weights)"
+    assert find_model(workspace, "m-step-3").label("m") == "m"
+    assert "--model m-step-3 --region oak" in str(workspace.find("embeddings", "m-step-3.oak").rebuild_hint())
+    with pytest.raises(NotFoundError, match="`weights-step-4") as caught:
+        embed(workspace, "m-step-4", "oak")
+    assert "train.keep_at=[4]" in str(caught.value.hint)
+
+
 def test_a_run_without_a_step_after_the_warm_up_has_no_chosen_weights_and_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -164,7 +185,7 @@ def test_a_model_with_its_last_weights_only_has_no_best_ones(tmp_path: Path) -> 
     workspace = new_workspace(tmp_path / "workspace")
     add_region(workspace, "oak", seed=1)
     pretrain(workspace, "tiny", "oak", [*SMALL, "train.max_steps=1"], name="m")
-    with pytest.raises(NotFoundError, match="has only its last weights") as caught:
+    with pytest.raises(NotFoundError, match="does not have these weights: `weights-best") as caught:
         embed(workspace, "m-best", "oak")
     assert "train.select=rankme_tiles" in str(caught.value.hint)
 
