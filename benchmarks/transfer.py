@@ -217,7 +217,10 @@ def _row(rows: Mapping[tuple[str, str], str], ref: str, head: str) -> str:
 
 
 def scores(errors: Mapping[str, TaskErrors], models: Iterable[str], against: Sequence[str]) -> dict[str, Any]:
-    """Returns the score of each model, by task and their mean, and paired differences from the models in `against`."""
+    """Returns the score of each model, by task and their mean, and paired differences from the models in `against`.
+
+    `differences` are of the mean over tasks, `by_task` in it of single tasks.
+    """
     result: dict[str, Any] = {}
     known = {DUMMY, *models}
     for name in models:
@@ -225,10 +228,15 @@ def scores(errors: Mapping[str, TaskErrors], models: Iterable[str], against: Seq
         result[name] = {
             "score": score(errors, name),
             "by_task": relative_errors(errors, name),
-            "differences": {other: compare(errors, name, other).to_json()["difference"] for other in others},
+            "differences": {other: _differences(errors, name, other) for other in others},
         }
     result["groups"] = len(set(np.concatenate([one.groups for one in errors.values()]).tolist()))
     return result
+
+
+def _differences(errors: Mapping[str, TaskErrors], name: str, other: str) -> dict[str, Any]:
+    by_task = {task: compare({task: one}, name, other).to_json()["difference"] for task, one in errors.items()}
+    return {**compare(errors, name, other).to_json()["difference"], "by_task": by_task}
 
 
 def _title(variant: str) -> str:
