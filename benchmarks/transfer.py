@@ -91,6 +91,8 @@ VARIANTS = {
     "t": Variant("t.yaml", {**SIZE, **SHORT}),
     "gt": Variant("gt.yaml", {**SIZE, **SHORT}),
     "gt-polygon": Variant("gt.yaml", {**SIZE, **SHORT, **POLYGON}),
+    "ti": Variant("ti.yaml", {**SIZE, **SHORT}),
+    "gti": Variant("gti.yaml", {**SIZE, **SHORT}),
     "paper-t": Variant("paper-t.yaml", SIZE),
     "paper-gt": Variant("paper-gt.yaml", SIZE),
     "tiny": Variant("tiny.yaml", {}),
@@ -98,6 +100,7 @@ VARIANTS = {
     "tag-ae": Variant("tag-ae.yaml", {}),
     "tagformer-lmae": Variant("tagformer-lmae.yaml", {}),
 }
+WITH_IMAGES = ("ti", "gti")  # need a workspace whose regions have images
 FIRST = "-first"  # suffix of the variant with the first weights of a variant, which is not trained
 
 
@@ -248,7 +251,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--workspace", type=Path, default=Path("workspace"))
     parser.add_argument("--split", choices=tuple(SPLITS), default="dev")
     names = [*VARIANTS, *(f"{name}{FIRST}" for name in VARIANTS)]
-    parser.add_argument("--variant", action="append", choices=names, help="can be repeated; default: all that train")
+    parser.add_argument(
+        "--variant", action="append", choices=names, help="can be repeated; default: all without images"
+    )
     parser.add_argument("--baseline", action="append", help="model to test as it is; default: tagpool, tag-counts")
     parser.add_argument("--against", action="append", help="compare all others with it; default: tagpool, dummy")
     parser.add_argument("--first", action="store_true", help="also test the first weights of each variant")
@@ -258,7 +263,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, help="also write the JSON here")
     options = parser.parse_args(arguments)
-    options.variant = options.variant or list(VARIANTS)
+    options.variant = options.variant or [name for name in VARIANTS if name not in WITH_IMAGES]
     if options.first:
         first = [f"{name}{FIRST}" for name in options.variant if not name.endswith(FIRST)]
         options.variant = list(dict.fromkeys([*options.variant, *first]))
