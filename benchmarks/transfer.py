@@ -48,7 +48,7 @@ from geojepa_cli.workspace.workspace import Workspace
 
 TASKS = ("traffic_signals", "building_count", "bridge", "car_bridge", "max_speed")
 FOLDS = 5
-TAGPOOL = "tagpool"
+SAME_POOLING = "tagpool-counts"  # TagPool with the pooling of our models
 
 # Both parts of both splits have regions in the US and in Europe.
 SPLITS = {
@@ -254,8 +254,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--variant", action="append", choices=names, help="can be repeated; default: all without images"
     )
-    parser.add_argument("--baseline", action="append", help="model to test as it is; default: tagpool, tag-counts")
-    parser.add_argument("--against", action="append", help="compare all others with it; default: tagpool, dummy")
+    parser.add_argument("--baseline", action="append", help="model to test as it is; default: those of tags")
+    parser.add_argument("--against", action="append", help="compare all others with it; default: tagpool-counts, dummy")
     parser.add_argument("--first", action="store_true", help="also test the first weights of each variant")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tokens", type=float, default=25e6, help="tokens to train each model with")
@@ -267,8 +267,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.first:
         first = [f"{name}{FIRST}" for name in options.variant if not name.endswith(FIRST)]
         options.variant = list(dict.fromkeys([*options.variant, *first]))
-    options.baseline = options.baseline or [TAGPOOL, "tag-counts"]
-    options.against = options.against or [TAGPOOL, DUMMY]
+    options.baseline = options.baseline or ["tagpool", SAME_POOLING, "tag-counts", "tag-log-counts"]
+    options.against = options.against or [SAME_POOLING, DUMMY]
     options.head = options.head or ["linear"]
     return options
 

@@ -1,10 +1,13 @@
 """TagCounts: a baseline that counts 600 frequent tags and keys, without training.
 
-A head on these counts, such as gradient boosting, is the model that a practitioner would try first. The tags and keys
+A head on these counts, such as gradient boosting, is the model that a practitioner would try first. A linear head reads
+`TagLogCounts` better: presence and logarithms instead of counts. The tags and keys
 are a fixed list of the package (`tags.frequent`), so the columns are the same in all regions and depend on no label.
 """
 
 from __future__ import annotations
+
+import torch
 
 from geojepa_cli.config.modality import TAGS_ONLY
 from geojepa_cli.models.base import BatchVectors, FrozenInputs
@@ -40,4 +43,17 @@ class TagCounts:
         return BatchVectors(
             count_columns(columns, entity, len(batch.tag_offsets) - 1, self._size),
             count_tile_tags(self._columns, batch.tag_ids, batch.tag_offsets, batch.cu_seqlens, self._size),
+        )
+
+
+class TagLogCounts(TagCounts):
+    """Baseline of presence and logarithms: a tile's vector has 0 or 1 for each tag and key, then log(1 + count)."""
+
+    name = "tag-log-counts"
+
+    def encode(self, batch: TileBatch) -> BatchVectors:
+        """Computes the vectors of the batch's entities [T, 600] and tiles [B, 1200]."""
+        found = super().encode(batch)
+        return BatchVectors(
+            found.entities, torch.cat([(found.tiles > 0).to(found.tiles.dtype), found.tiles.log1p()], 1)
         )

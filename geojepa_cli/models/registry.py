@@ -27,7 +27,9 @@ DEFAULT_BASELINE = "tagpool"
 # one class, which is constructed with the name.
 BASELINES: dict[str, str] = {
     "tagpool": "geojepa_cli.baselines.tagpool:TagPool",
+    "tagpool-counts": "geojepa_cli.baselines.tagpool:TagPoolCounts",
     "tag-counts": "geojepa_cli.baselines.tag_counts:TagCounts",
+    "tag-log-counts": "geojepa_cli.baselines.tag_counts:TagLogCounts",
     **dict.fromkeys(IMAGE_BASELINES, "geojepa_cli.baselines.image_backbone:ImageBackbone"),
 }
 

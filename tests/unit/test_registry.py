@@ -91,6 +91,22 @@ def test_every_baseline_embeds_a_batch_by_its_registered_name(name: str) -> None
     assert bool(found.tiles.isfinite().all())
 
 
+def test_baselines_with_counts_have_the_stated_parts() -> None:
+    table, batch = tag_table(), random_batch([4, 1, 7])
+    inputs = FrozenInputs(table, tags=TagList(["highway"] * len(table), ["residential"] * len(table)))
+    plain, counted, counts, logs = (
+        registry.open_baseline(name, inputs).encode(batch)  # type: ignore[arg-type]
+        for name in ("tagpool", "tagpool-counts", "tag-counts", "tag-log-counts")
+    )
+    mean, n = plain.tiles[:, table.shape[1] :], torch.tensor([4.0, 1.0, 7.0])
+    torch.testing.assert_close(counted.tiles, torch.cat([plain.tiles, mean * n.log()[:, None]], 1))
+    assert torch.equal(counted.entities, plain.entities) and torch.equal(logs.entities, counts.entities)
+    presence, logarithms = logs.tiles.numpy()[:, :600], logs.tiles.numpy()[:, 600:]
+    assert logs.tiles.shape == (3, 1200) and float(counts.tiles.max()) > 1
+    assert presence.tolist() == [[float(count > 0) for count in row] for row in counts.tiles.tolist()]
+    torch.testing.assert_close(torch.from_numpy(logarithms).exp() - 1, counts.tiles)
+
+
 @pytest.mark.parametrize("family", sorted(registry.FAMILIES))
 def test_the_functions_of_every_family_exist(family: str) -> None:
     for target in registry.FAMILIES[family]:

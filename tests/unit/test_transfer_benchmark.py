@@ -64,17 +64,19 @@ def test_every_kind_of_model_is_compared_on_regions_apart_from_those_of_training
     monkeypatch.setattr(supervised, "_read", lambda name: read(name) | {"train": {**read(name)["train"], "epochs": 1}})
     stages.build_tasks(workspace, "tested", "max_speed")  # the script must not take this one, which has no folds
     variants = [f"--variant={name}" for name in ("tiny", "tiny-first", "tag-ae", "tagformer-lmae")]
-    result = run(transfer, workspace, *variants, *(f"--baseline={one}" for one in ("tagpool", "tag-count-mlp")))
+    result = run(
+        transfer, workspace, *variants, *(f"--baseline={one}" for one in ("tagpool", "tagpool-counts", "tag-count-mlp"))
+    )
     apart = workspace.find("processed", "apart")
     assert result["trained_on"] == [apart.ref] and set(result["left_out"]) == {"copy", "adjoining"}
     protocols = dict.fromkeys(transfer.VARIANTS, "transfer")
-    protocols |= dict.fromkeys(("tiny (first weights)", "tagpool", "tag-count-mlp"), "no pretraining")
+    protocols |= dict.fromkeys(("tiny (first weights)", "tagpool", "tagpool-counts", "tag-count-mlp"), "no pretraining")
     assert result["protocols"] == protocols
     for kind in ("masked", "plain"):
         assert set(result[kind]) == {"linear", "linear two-part"}
         for table in result[kind].values():
             assert set(table) == {*protocols, "groups"}
-            assert set(table["tiny"]["differences"]) == {"tagpool", "dummy", "tiny (first weights)"}
+            assert set(table["tiny"]["differences"]) == {"tagpool-counts", "dummy", "tiny (first weights)"}
             assert all(set(table[name]["by_task"]) == set(transfer.TASKS) for name in protocols)
         plain, two_part = result[kind]["linear"]["tagpool"], result[kind]["linear two-part"]["tagpool"]
         assert plain["by_task"]["building_count"] == two_part["by_task"]["building_count"]
