@@ -25,6 +25,7 @@ from scipy.stats import spearmanr
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import benchmarks.transfer as transfer
+from benchmarks.variants import SHORT, SIZE
 from geojepa_cli import console, stages
 from geojepa_cli.config.names import METRICS
 from geojepa_cli.evaluate.comparison import compare, score
@@ -45,9 +46,9 @@ RAMPS = {  # GeoJEPA thesis, table 34
     "train.ema_momentum_end": 1.0,
     "train.weight_decay_end": 0.4,
 }
-VARIANTS = {
-    "t": {**transfer.SIZE, **transfer.SHORT},
-    "t-ramps": {**transfer.SIZE, **transfer.SHORT, **RAMPS},
+VARIANTS: dict[str, dict[str, Any]] = {
+    "t": {**SIZE, **SHORT},
+    "t-ramps": {**SIZE, **SHORT, **RAMPS},
 }
 FIGURES = ("rankme_tiles", "rankme_tokens", "probe", "knn", "loss")  # which `train.select` can choose by
 LAYOUT = Layout(
@@ -65,9 +66,9 @@ LAYOUT = Layout(
 )
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Trains, probes, compares, prints."""
-    options = _options()
+    options = _options(arguments)
     workspace = Workspace(options.workspace)
     tested = [workspace.find("processed", name) for name in transfer.SPLITS["dev"]]
     tasks = stages.build_tasks(workspace, tested, list(transfer.TASKS), folds=transfer.FOLDS)
@@ -129,7 +130,7 @@ def correlations(lines: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return found
 
 
-def _options() -> argparse.Namespace:
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workspace", type=Path, default=Path("workspace"))
     parser.add_argument("--variant", action="append", choices=tuple(VARIANTS), help="can be repeated; default: all")
@@ -138,7 +139,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--parts", type=int, default=10, help="number of steps whose weights are probed")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, help="folder for the plots and `decline.json`")
-    options = parser.parse_args()
+    options = parser.parse_args(arguments)
     options.variant = options.variant or list(VARIANTS)
     return options
 

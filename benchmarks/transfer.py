@@ -23,12 +23,13 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.variants import VARIANTS, WITH_IMAGES
 from geojepa_cli import console, stages
 from geojepa_cli.config.heads import HEADS, TWO_PART
 from geojepa_cli.config.labels import FIRST_WEIGHTS
@@ -37,7 +38,7 @@ from geojepa_cli.console import counted
 from geojepa_cli.evaluate.comparison import TaskErrors, compare, relative_errors, score
 from geojepa_cli.evaluate.fitting import SUPERVISED_HEAD
 from geojepa_cli.evaluate.predictions import DUMMY
-from geojepa_cli.evaluate.protocols import NO_PRETRAINING, TRANSFER, weakest
+from geojepa_cli.evaluate.protocols import NO_PRETRAINING, PROTOCOLS, TRANSFER, weakest
 from geojepa_cli.stages.embedding_model import Model, find_model
 from geojepa_cli.stages.probe_protocols import find_protocols
 from geojepa_cli.stages.probe_regions import region_groups
@@ -60,47 +61,6 @@ LEFT_OUT = ("maldives",)  # 5,700 tiles of sea, which would be a fifth of all ti
 Models = Mapping[str, Sequence[Model]]  # by name in the result: the models of all training seeds
 
 
-class Variant(NamedTuple):
-    """Configuration to train.
-
-    Attributes:
-        config: name of a packed configuration.
-        settings: settings to replace.
-    """
-
-    config: str
-    settings: Mapping[str, Any]
-
-
-# one size for all JEPA variants, so that they can be compared
-SIZE = {
-    "model.embed_dim": 192,
-    "model.depth": 6,
-    "model.num_heads": 6,
-    "model.predictor_dim": 96,
-    "model.predictor_depth": 3,
-    "model.predictor_heads": 6,
-    "train.accumulation": 1,
-    "train.batch_tokens": 4096,
-}
-# for runs of fewer than 2,000 steps; the thesis's learning rate, momentum and ramps stay as they are
-SHORT = {"train.lr": 1.4e-3, "train.ema_momentum": 0.99, "train.warmup": 0.05, "train.cooldown": 0.3}
-GEOMETRY = {"model.modalities": ["tags", "geometry"]}
-POLYGON = {"model.geometry_encoder": "polygon_gnn", "model.geometry_dim": 256}
-VARIANTS = {
-    "t": Variant("t.yaml", {**SIZE, **SHORT}),
-    "gt": Variant("gt.yaml", {**SIZE, **SHORT}),
-    "gt-polygon": Variant("gt.yaml", {**SIZE, **SHORT, **POLYGON}),
-    "ti": Variant("ti.yaml", {**SIZE, **SHORT}),
-    "gti": Variant("gti.yaml", {**SIZE, **SHORT}),
-    "paper-t": Variant("paper-t.yaml", SIZE),
-    "paper-gt": Variant("paper-gt.yaml", SIZE),
-    "tiny": Variant("tiny.yaml", {}),
-    "tiny-gt": Variant("tiny.yaml", GEOMETRY),
-    "tag-ae": Variant("tag-ae.yaml", {}),
-    "tagformer-lmae": Variant("tagformer-lmae.yaml", {}),
-}
-WITH_IMAGES = ("ti", "gti")  # need a workspace whose regions have images
 FIRST = "-first"  # suffix of the variant with the first weights of a variant, which is not trained
 
 
@@ -177,31 +137,68 @@ def check_protocols(models: Models, groups: Groups) -> dict[str, str]:
 
 
 def train(
-    workspace: Workspace, options: argparse.Namespace, name: str, seed: int, regions: Sequence[Artifact]
+    workspace: Workspace,
+    options: argparse.Namespace,
+    name: str,
+    seed: int,
+    regions: Sequence[Artifact],
+    prefix: str = "transfer",
+    fold: int | None = None,
 ) -> Artifact:
-    """Trains a variant, or only initialises it if its name ends with `-first`. Returns its artifact."""
+    """Trains a variant, or only initialises it if its name ends with `-first`. Returns its artifact.
+
+    Args:
+        workspace: workspace to publish to.
+        options: number of tokens and of threads.
+        name: name of the variant.
+        seed: random seed.
+        regions: `processed/` artifacts of the regions to train on.
+        prefix: beginning of the name of the model.
+        fold: fold of the tasks to leave out of training.
+    """
     variant = VARIANTS[name.removesuffix(FIRST)]
     settings = {**variant.settings, "train.max_steps": 1, "train.epochs": None}
     tokens = load_run_config(variant.config, [f"{key}={json.dumps(value)}" for key, value in settings.items()]).train
     budget = max(1, round(options.tokens / (tokens.batch_tokens * tokens.accumulation)))
     settings["train.max_steps"] = 0 if name.endswith(FIRST) else budget
-    made = f"transfer-{name}-{seed}"
+    settings |= {} if fold is None else {"data.folds": FOLDS}
+    made = f"{prefix}-{name}-{seed}"
     return stages.pretrain(
-        workspace, variant.config, regions, name=made, set_=settings, seed=seed, threads=options.threads
+        workspace, variant.config, regions, name=made, set_=settings, seed=seed, threads=options.threads, fold=fold
     )
 
 
 def test(
-    workspace: Workspace, options: argparse.Namespace, models: Models, tasks: Sequence[Artifact], masked: bool
+    workspace: Workspace,
+    options: argparse.Namespace,
+    models: Models,
+    tasks: Sequence[Artifact],
+    masked: bool,
+    fold: int | None = None,
 ) -> dict[str, dict[str, TaskErrors]]:
-    """Probes all models. Returns the errors by head and task, averaged over the training seeds of each model."""
+    """Probes all models. Returns the errors by head and task, averaged over the training seeds of each model.
+
+    Stops if a model has another protocol than its name, if that is the name of a protocol.
+
+    Args:
+        workspace: workspace with the models.
+        options: heads, and number of threads.
+        models: models of all seeds, by name.
+        tasks: `tasks/` artifacts.
+        masked: hide what reveals the labels.
+        fold: the only fold to test on. None: all.
+    """
     refs = list(dict.fromkeys(one.ref for seeds in models.values() for one in seeds))
-    made = stages.probe(workspace, tasks, refs, masked=masked, head=options.head, threads=options.threads)
+    given = {"masked": masked, "head": options.head, "threads": options.threads, "fold": fold}
+    made = stages.probe(workspace, tasks, refs, **given)
     probes = [read_probe(probe) for probe in made]
     used = {one["head"] for report, _ in probes for one in report["scores"]}
     heads = [head for head in (*options.head, *map(TWO_PART.format, options.head)) if head in used]
     found: dict[str, dict[str, TaskErrors]] = {}
     for report, errors in probes:
+        for name in models.keys() & PROTOCOLS:
+            if wrong := {one.ref for one in models[name] if report["protocols"][one.ref]["protocol"] != name}:
+                raise SystemExit(f"error: expected the protocol `{name}` of {', '.join(sorted(wrong))}")
         rows = {(one["ref"], one["head"]): f"{one['model']} ({one['head']})" for one in report["scores"]}
         for head in heads:
             pooled = {DUMMY: errors.dummy}

@@ -16,12 +16,15 @@ from geojepa_cli import Workspace, stages
 from geojepa_cli.config import supervised
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "transfer.py"
+sys.path.insert(0, str(SCRIPT.parents[1]))
 SMALL = {"model.tag_dim": 16, "model.embed_dim": 16, "model.depth": 1, "model.num_heads": 2}
 
 
 @pytest.fixture(scope="module")
 def transfer() -> ModuleType:
     """The script as a module, with small models and two tasks."""
+    from benchmarks.variants import Variant
+
     spec = importlib.util.spec_from_file_location("transfer_benchmark", SCRIPT)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -31,9 +34,9 @@ def transfer() -> ModuleType:
     module.TASKS = ("building_count", "max_speed")
     module.FOLDS = 3
     module.VARIANTS = {
-        "tiny": module.Variant("tiny.yaml", {**SMALL, "model.predictor_depth": 1}),
-        "tag-ae": module.Variant("tag-ae.yaml", {"model.columns": 40, "model.embed_dim": 16, "model.hidden_dim": 16}),
-        "tagformer-lmae": module.Variant("tagformer-lmae.yaml", SMALL),
+        "tiny": Variant("tiny.yaml", {**SMALL, "model.predictor_depth": 1}),
+        "tag-ae": Variant("tag-ae.yaml", {"model.columns": 40, "model.embed_dim": 16, "model.hidden_dim": 16}),
+        "tagformer-lmae": Variant("tagformer-lmae.yaml", SMALL),
     }
     return module
 

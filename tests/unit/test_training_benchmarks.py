@@ -1,0 +1,90 @@
+"""`benchmarks/protocols.py` and `benchmarks/late_decline.py` on tiny regions."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from synthetic_workspace import add_region
+
+from geojepa_cli import Workspace
+from geojepa_cli.stages.embedding_model import find_model
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = {
+    **{"model.tag_dim": 16, "model.embed_dim": 16, "model.depth": 1, "model.num_heads": 2, "model.summary_dim": 8},
+    **{"model.predictor_dim": 16, "model.predictor_depth": 1, "model.predictor_heads": 2},
+}
+
+
+@pytest.fixture
+def transfer(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """`benchmarks/transfer.py` with a small model and two tasks. The other scripts import it."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    import benchmarks.transfer as module
+    from benchmarks.variants import Variant
+
+    monkeypatch.setattr(module, "SPLITS", {"dev": ("tested",)})
+    monkeypatch.setattr(module, "TASKS", ("building_count", "max_speed"))
+    monkeypatch.setattr(module, "FOLDS", 3)
+    monkeypatch.setattr(module, "VARIANTS", {"tiny": Variant("tiny.yaml", SMALL)})
+    return module
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    made = Workspace(tmp_path / "workspace")
+    add_region(made, "tested", 5, 120)
+    add_region(made, "apart", 7, 60, corner=(19000, 25956))
+    return made
+
+
+def test_each_model_has_the_protocol_of_its_name(transfer: Any, workspace: Workspace) -> None:
+    import benchmarks.protocols as script
+
+    out = workspace.root / "protocols.json"
+    given = ("--workspace", str(workspace.root), "--seeds", "1", "--tokens", "1", "--threads", "1", "--out", str(out))
+    script.main(given)
+    result = json.loads(out.read_text(encoding="utf-8"))
+    table = result["masked"]["linear"]
+    assert {"transfer", "unseen groups", "seen", "first weights", "tagpool", "tagpool-counts"} < set(table)
+    assert set(table["seen"]["differences"]) == {"tagpool-counts", "first weights", "transfer", "unseen groups"}
+    groups = {
+        name: set(workspace.find("models", f"{name}-tiny-0").file("trained_groups.txt").read_text().split())
+        for name in ("transfer", "unseen", "seen")
+    }
+    assert groups["transfer"] | groups["unseen"] < groups["seen"] and groups["unseen"] - groups["transfer"]
+    with pytest.raises(SystemExit, match="expected the protocol `unseen groups` of seen-tiny-0"):
+        transfer.test(
+            workspace,
+            argparse.Namespace(head=["linear"], threads=1),
+            {"unseen groups": [find_model(workspace, "seen-tiny-0")]},
+            [workspace.find("tasks", "tested.building_count")],
+            masked=True,
+            fold=0,
+        )
+
+
+def test_weights_of_all_kept_steps_are_compared(
+    transfer: Any, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import benchmarks.late_decline as script
+
+    monkeypatch.setattr(script, "REGIONS", ("apart",))
+    monkeypatch.setattr(script, "VARIANTS", {"t": {**SMALL, "train.accumulation": 1, "train.batch_tokens": 300}})
+    out = workspace.root / "decline"
+    script.main(
+        ["--workspace", str(workspace.root), "--steps", "6", "--parts", "3", "--threads", "1", "--out", str(out)]
+    )
+    found = json.loads((out / "decline.json").read_text(encoding="utf-8"))["t-0"]
+    assert set(found["scores"]) == {"2", "4", "6"}
+    best = min(found["scores"], key=found["scores"].get)
+    assert found["best_step"] == int(best)
+    expected = found["scores"]["6"] - found["scores"][best]
+    assert found["last_minus_best"]["value"] == pytest.approx(expected, abs=1e-4)
+    assert (out / "t-0.png").read_bytes().startswith(b"\x89PNG")
+    made = workspace.find("models", "decline-t-0")
+    assert len(list(made.path.glob("weights-step-*"))) == 2
