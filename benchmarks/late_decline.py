@@ -35,7 +35,7 @@ from geojepa_cli.train.log import read_metrics
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
 
-REGIONS = ("columbus", "bayreuth-north")  # to train on
+REGIONS = ("san-bernardino-csusb", "bayreuth-north")  # to train on
 RAMPS = {  # GeoJEPA thesis, table 34
     "train.lr": 1e-3,
     "train.lr_end": 1e-6,
@@ -76,9 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for variant in options.variant:
         for seed in range(options.seeds):
             result[f"{variant}-{seed}"] = measure(workspace, options, tasks, variant, seed)
+            if options.out:
+                (options.out / "decline.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     console.emit_json("late_decline", None, result)
-    if options.out:
-        (options.out / "decline.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 def measure(
@@ -92,6 +92,8 @@ def measure(
     made = stages.pretrain(workspace, "t.yaml", regions, name=name, set_=settings, seed=seed, threads=options.threads)
     models = {step: find_model(workspace, f"{name}-step-{step}@{made.id}") for step in keep}
     models[options.steps] = find_model(workspace, f"{name}@{made.id}")
+    groups = [transfer.region_groups(workspace.find("processed", one)) for one in transfer.SPLITS["dev"]]
+    transfer.check_protocols({name: list(models.values())}, np.concatenate(groups))
     probing = argparse.Namespace(head=["linear"], threads=options.threads)
     by_step = {str(step): [model] for step, model in models.items()}
     errors = transfer.test(workspace, probing, by_step, tasks, masked=True)["linear"]
@@ -117,6 +119,8 @@ def measure(
 def correlations(lines: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Returns Spearman's correlation of each label-free figure with the score. Positive: the figure prefers the better.
 
+    A figure that is the same at all steps is left out.
+
     Args:
         lines: lines of the training log, some of them with a `score`.
     """
@@ -125,8 +129,9 @@ def correlations(lines: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     for name in FIGURES:
         sign = 1.0 if name == "loss" else -1.0
         values = [(sign * line[name], line["score"]) for line in scored if name in line]
-        if len(values) > 2:
-            found[name] = round(float(spearmanr(*np.array(values).T).statistic), 3)
+        figures, scores = np.array(values).reshape(-1, 2).T
+        if len(set(figures)) > 1 and len(set(scores)) > 1:
+            found[name] = round(float(spearmanr(figures, scores).statistic), 3)
     return found
 
 

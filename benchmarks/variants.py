@@ -29,7 +29,7 @@ SIZE = {
     "train.accumulation": 1,
     "train.batch_tokens": 4096,
 }
-# for runs of fewer than 2,000 steps; the thesis's learning rate, momentum and ramps stay as they are
+# for runs of up to a few thousand steps; the thesis's learning rate, momentum and ramps stay as they are
 SHORT = {"train.lr": 1.4e-3, "train.ema_momentum": 0.99, "train.warmup": 0.05, "train.cooldown": 0.3}
 GEOMETRY = {"model.modalities": ["tags", "geometry"]}
 POLYGON = {"model.geometry_encoder": "polygon_gnn", "model.geometry_dim": 256}

@@ -32,7 +32,7 @@ class WatchConfig(Section):
         default=(),
         max_length=1000,
         description="list of steps whose weights are kept in `weights-step-N.safetensors`, to compare a model over its "
-        "training",
+        "training; the monitor also measures the model after these steps",
     )
     pictures_at: tuple[Annotated[Int, Field(ge=0, le=MAX_STEPS)], ...] = Field(
         default=(), max_length=1000, description="list of steps at which a plot of the vectors is saved"

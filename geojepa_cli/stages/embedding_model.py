@@ -46,8 +46,7 @@ class Model:
         name: name of the `models/` artifact, of the shipped model, or of the baseline.
         artifact: `models/` artifact of a trained model; None for a shipped model or a baseline.
         shipped: model that comes with the package; None for others.
-        file: name of the file with the weights. `name` ends with `-best` for those that `train.select` chose, and with
-            `-step-N` for those that `train.keep_at` kept.
+        file: name of the file with the weights; `name` ends with `-best` or `-step-N` if they are not the last.
         language: language model that `probe` asks for labels; None for others.
         weights: file with the first weights of an image backbone to train. None: torchvision's cache.
     """
@@ -104,6 +103,12 @@ class Model:
         if self.artifact is None:
             return self.shipped.config if self.shipped else None
         return model_config(self.artifact)
+
+    @property
+    def untrained(self) -> bool:
+        """True for the first weights of a model: those of step 0, or of a run of 0 steps."""
+        steps = self.config.train.max_steps if self.config else None
+        return steps == 0 or self.file == KEPT_WEIGHTS.format(step=0)
 
     def data_config(self) -> DataConfig | None:
         """Returns the settings that selected the training tiles. None if the model was not trained on tiles.
@@ -188,8 +193,7 @@ class Model:
     def label(self, name: str) -> str:
         """Returns `name`, with a mark added if this model or its image encoder has random weights."""
         marks = [RANDOM_LABEL] if self.has_random_images() else []
-        untrained = self.file == KEPT_WEIGHTS.format(step=0)
-        marks += [FIRST_WEIGHTS] if untrained or (self.config and self.config.train.max_steps == 0) else []
+        marks += [FIRST_WEIGHTS] if self.untrained else []
         return name + "".join(f" ({mark})" for mark in marks)
 
     def has_random_images(self) -> bool:
@@ -229,10 +233,10 @@ def find_model(
     regions: Sequence[Artifact] = (),
     supervised: bool = False,
 ) -> Model:
-    """Finds a model or baseline.
+    """Finds a model or baseline in a workspace.
 
     Args:
-        workspace: workspace to search.
+        workspace: the workspace.
         ref: `name` or `name@id` of a model, name of a baseline, or `models/` artifact. `name-best` and `name-step-N`
             select the best weights, or those of a step. None selects the first that exists: the newest model in the
             workspace (no geometry encoder), the model that comes with the package if it can embed the regions, or the
@@ -255,8 +259,7 @@ def find_model(
     if isinstance(ref, Artifact) and ref.kind == "models":
         return Model(ref.name, ref)
     if ref is not None and not isinstance(ref, str):
-        wanted = "the name of a model or its `models` artifact"
-        raise wrong_type("model", ref, wanted, 'workspace.find("models", "NAME")')
+        raise wrong_type("model", ref, "a model's name or `models` artifact", 'workspace.find("models", "NAME")')
     if ref is None:
         return _default_model(workspace, regions)
     ref, weights = split_weights(ref)
@@ -268,8 +271,7 @@ def find_model(
     name, at, id_ = ref.partition("@")
     if name in shipped_names():
         return Model(name, shipped=open_shipped(ref))
-    names = workspace.names("models")
-    plain, suffix = split_suffix(name)
+    names, (plain, suffix) = workspace.names("models"), split_suffix(name)
     if name not in names and suffix and plain in names:
         artifact = workspace.find("models", f"{plain}{at}{id_}")
         return Model(name, artifact, file=other_weights(artifact, suffix))
@@ -278,8 +280,7 @@ def find_model(
         known = [] if preset in packed_configs() else [*names, *registry.BASELINES, *shipped_names(), *others]
         hint = hints.run("pretrain", config="tiny.yaml" if known else preset, name=legal_name(name))
         raise unknown("model", ref, known, hint, "--model")
-    artifact = workspace.find("models", ref)
-    return Model(artifact.name, artifact)
+    return Model(name, workspace.find("models", ref))
 
 
 def _default_model(workspace: Workspace, regions: Sequence[Artifact]) -> Model:

@@ -12,7 +12,7 @@ from geojepa_cli.baselines.registry import SUPERVISED
 from geojepa_cli.config.images import RANDOM
 from geojepa_cli.config.labels import RESERVED
 from geojepa_cli.config.modality import IMAGES, Modality
-from geojepa_cli.config.names import CARD, METRICS
+from geojepa_cli.config.names import CARD, METRICS, split_suffix
 from geojepa_cli.errors import UsageError
 from geojepa_cli.models.registry import BASELINES
 from geojepa_cli.stages.arguments import check_texts
@@ -224,9 +224,14 @@ def check_model_name(name: str) -> None:
     """Checks that a name can be used for a new model.
 
     Raises:
-        UsageError: the name is not valid, or is the name of a baseline or of a model that comes with geojepa.
+        UsageError: the name is not valid, is the name of a baseline or of a model that comes with geojepa, or ends like
+            the name of other weights of a model.
     """
     check_name(name)
+    plain, suffix = split_suffix(name)
+    if suffix:
+        free = hints.again(name=f"{plain}-{suffix.replace('-', '')}-model")
+        raise UsageError(f"`{name}` stands for other weights of the model `{plain}`; choose another name", free)
     if name in BASELINES or name in SUPERVISED or name in RESERVED or name in shipped_names():
         what = "a model that comes with geojepa" if name in shipped_names() else "a baseline"
         raise UsageError(

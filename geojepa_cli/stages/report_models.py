@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from geojepa_cli.baselines.registry import SUPERVISED
 from geojepa_cli.config.images import ENCODER_PARAMETERS
-from geojepa_cli.config.names import WEIGHTS
+from geojepa_cli.config.names import WEIGHTS, split_suffix
 from geojepa_cli.errors import DataError, GeojepaError
 from geojepa_cli.models.registry import BASELINES
 from geojepa_cli.stages.geometry_source import ENCODER as GEOMETRY_ENCODER
@@ -121,8 +121,8 @@ class ReportModels:
             seconds = [s for one in self._probes for s in _supervised_seconds(one, ref)]
             return {"seconds": round(sum(seconds) / len(seconds), 1), "tasks": len(seconds)} if seconds else {}
         model = self._model(self._embeddings.get(ref, []))
-        if model is None:
-            return {}
+        if model is None or split_suffix(ref.partition("@")[0])[1] not in ("", "best"):
+            return {}  # the measured time is that of all steps
         timing, counts = model.timing, dict(model.counts)
         found = {"seconds": timing.get("training_s"), "device": timing.get("device"), "threads": timing.get("threads")}
         found |= {"steps": counts.get("steps"), "tokens": counts.get("tokens_seen"), "tiles": counts.get("tiles_seen")}

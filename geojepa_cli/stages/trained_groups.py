@@ -32,7 +32,7 @@ def groups_of(model: Model) -> Groups | None:
 
     if trained_elsewhere(model):
         return None
-    if model.config is None or model.data_config() is None:
+    if model.untrained or model.config is None or model.data_config() is None:
         return np.empty(0, np.int64)
     if model.artifact is None:
         path = model.shipped.folder / FILE if model.shipped else None
@@ -49,4 +49,4 @@ def groups_of(model: Model) -> Groups | None:
 def learned_without_tiles(model: Model) -> bool:
     """Returns True for a model that was trained on other data than tiles, such as the geometry encoder."""
     config = model.config
-    return config is not None and model.data_config() is None and config.train.max_steps != 0
+    return config is not None and model.data_config() is None and not model.untrained

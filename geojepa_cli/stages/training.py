@@ -106,7 +106,7 @@ MODELS = Stage(
     "models",
     version=1,
     rebuild=_rebuild,
-    keep=(CHECKPOINT, METRICS, CANDIDATES, BOARD, PICTURES),
+    keep=(CHECKPOINT, METRICS, CANDIDATES, KEPT_WEIGHTS.format(step="*"), BOARD, PICTURES),
     resumes_from=(CHECKPOINT,),
     files=(CONFIG, METRICS, WEIGHTS),
 )
@@ -249,13 +249,19 @@ def other_weights(model: Artifact, suffix: str) -> str:
         suffix: `best` for the weights that `train.select` chose, `step-N` for those of a step in `train.keep_at`.
 
     Raises:
-        NotFoundError: these weights were not kept.
+        NotFoundError: these weights were not kept, or the run had fewer steps.
     """
     step = suffix.removeprefix("step-")
     name = BEST_WEIGHTS if step == suffix else KEPT_WEIGHTS.format(step=step)
     if (model.path / name).is_file():
         return name
-    kept = {"train.select": "rankme_tiles"} if step == suffix else {"train.keep_at": f"[{step}]"}
+    kept, done = {"train.select": "rankme_tiles"}, int(dict(model.counts).get("steps", 0))
+    if step != suffix:
+        if int(step) == done:
+            return WEIGHTS
+        if int(step) > done:
+            raise NotFoundError(f"`{model.full_ref}` has {done:,} steps of training, and none {int(step):,}")
+        kept = {"train.keep_at": str(sorted({*model_config(model).train.keep_at, int(step)}))}
     hint = hints.run("pretrain", config=model.path / CONFIG, name=model.name, set=kept)
     raise NotFoundError(f"`{model.full_ref}` does not have these weights: `{name}` does not exist", hint)
 

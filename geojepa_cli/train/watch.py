@@ -121,7 +121,7 @@ class Watch(Generic[BatchT]):
 
 
 def publish_best(folder: Path, config: TrainConfig) -> None:
-    """Copies the best weights of a finished run to `weights-best.safetensors`. Warns if no weights were kept.
+    """Copies the best weights of a finished run to `weights-best.safetensors`. Warns if weights were not kept.
 
     Keeps all files from which the run can resume. `discard` removes them.
     """
@@ -130,6 +130,9 @@ def publish_best(folder: Path, config: TrainConfig) -> None:
         shutil.copyfile(path, folder / BEST_WEIGHTS)
     if config.select != "none" and not found:
         console.warn(f"no `{BEST_WEIGHTS}`: the model did not have healthy vectors at any step after the warm-up")
+    missing = [step for step in config.keep_at if not (folder / KEPT_WEIGHTS.format(step=step)).is_file()]
+    if missing:
+        console.warn(f"no weights of step {', '.join(map(str, missing))} of `train.keep_at`: the run ended before")
 
 
 def discard(folder: Path) -> None:

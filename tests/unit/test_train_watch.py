@@ -15,10 +15,11 @@ from synthetic_workspace import add_region, new_workspace
 from training import SMALL, config_of, kill_at, open_data, train_in, write_region
 
 from geojepa_cli.config.names import METRICS
-from geojepa_cli.errors import MissingExtraError, NotFoundError, UsageError
-from geojepa_cli.models.jepa.pretraining import build
+from geojepa_cli.errors import InterruptedRunError, MissingExtraError, NotFoundError, UsageError
+from geojepa_cli.models.jepa.pretraining import JepaPretraining, build
 from geojepa_cli.stages import embed, pretrain
 from geojepa_cli.stages.embedding_model import find_model
+from geojepa_cli.stages.trained_groups import groups_of
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.train.alarms import Finding
 from geojepa_cli.train.data import TrainingData
@@ -168,7 +169,48 @@ def test_weights_of_chosen_steps_are_kept_and_can_embed(tmp_path: Path) -> None:
     assert "--model m-step-3 --region oak" in str(workspace.find("embeddings", "m-step-3.oak").rebuild_hint())
     with pytest.raises(NotFoundError, match="`weights-step-4") as caught:
         embed(workspace, "m-step-4", "oak")
-    assert "train.keep_at=[4]" in str(caught.value.hint)
+    assert "train.keep_at=[0, 3, 4]" in str(caught.value.hint)
+    assert find_model(workspace, "m-step-5").file == "weights.safetensors"
+    with pytest.raises(NotFoundError, match="has 5 steps of training, and none 6"):
+        embed(workspace, "m-step-6", "oak")
+    for name in ("m-step-03", "m-step-"):
+        with pytest.raises(NotFoundError, match="unknown model"):
+            embed(workspace, name, "oak")
+    for name in ("m-step-3", "m-best"):
+        with pytest.raises(UsageError, match=r"stands for other weights of the model `m`") as refused:
+            pretrain(workspace, "tiny", "oak", [*SMALL, "train.max_steps=0"], name=name)
+        assert f"--name {name.replace('step-3', 'step3')}-model" in str(refused.value.hint)
+
+
+def test_the_first_weights_of_a_trained_model_saw_no_tile(tmp_path: Path) -> None:
+    workspace = new_workspace(tmp_path / "workspace")
+    add_region(workspace, "oak", seed=1)
+    pretrain(workspace, "tiny", "oak", [*SMALL, "train.keep_at=[0,1]", "train.max_steps=2"], name="m")
+    seen = {name: groups_of(find_model(workspace, name)) for name in ("m-step-0", "m-step-1", "m")}
+    assert len(seen["m-step-0"]) == 0 and len(seen["m-step-1"]) > 0  # type: ignore[arg-type]
+    np.testing.assert_array_equal(seen["m-step-1"], seen["m"])  # type: ignore[arg-type]
+
+
+def test_an_interrupted_run_keeps_the_weights_of_earlier_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    workspace = new_workspace(tmp_path / "workspace")
+    add_region(workspace, "oak", seed=1)
+    settings = [*SMALL, "train.keep_at=[0,3,9,99]", "train.max_steps=12"]
+    finish = JepaPretraining.finish_step
+    steps = iter(range(100))
+
+    def stop(model: JepaPretraining, progress: float) -> None:
+        finish(model, progress)
+        if next(steps) == 7:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(InterruptedRunError):
+        patched.setattr(JepaPretraining, "finish_step", stop)
+        pretrain(workspace, "tiny", "oak", settings, name="m")
+    made = pretrain(workspace, "tiny", "oak", settings, name="m")
+    assert {path.name for path in made.path.glob("weights-*")} == {f"weights-step-{n}.safetensors" for n in (0, 3, 9)}
+    assert "no weights of step 99 of `train.keep_at`" in capsys.readouterr().err
 
 
 def test_a_run_without_a_step_after_the_warm_up_has_no_chosen_weights_and_says_so(

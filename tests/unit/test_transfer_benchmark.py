@@ -81,6 +81,9 @@ def test_every_kind_of_model_is_compared_on_regions_apart_from_those_of_training
             assert set(table) == {*protocols, "groups"}
             assert set(table["tiny"]["differences"]) == {"tagpool-counts", "dummy", "tiny (first weights)"}
             assert all(set(table[name]["by_task"]) == set(transfer.TASKS) for name in protocols)
+            difference = table["tiny"]["differences"]["tagpool-counts"]
+            parts = [difference["by_task"][task]["value"] for task in transfer.TASKS]
+            assert difference["value"] == pytest.approx(sum(parts) / len(parts), abs=1e-9)
         plain, two_part = result[kind]["linear"]["tagpool"], result[kind]["linear two-part"]["tagpool"]
         assert plain["by_task"]["building_count"] == two_part["by_task"]["building_count"]
         assert plain["by_task"]["max_speed"] != two_part["by_task"]["max_speed"]
