@@ -168,7 +168,7 @@ def test_models_that_read_drawn_images_are_marked(workspace: Workspace) -> None:
     with workspace.build("images", "drawn", {}, []) as build:
         drawn = build.publish(attribution=[DRAWN_ATTRIBUTION])
     assert label_models([net, Model("tagpool")], [[None, drawn], []]) == [f"net ({DRAWN_LABEL})", "tagpool"]
-    other = Model("net", workspace.find("models", "net"), best=True)
+    other = Model("net", workspace.find("models", "net"), file="weights-best.safetensors")
     assert label_models([net, other], [[], []]) == [net.ref, other.ref]
 
 
