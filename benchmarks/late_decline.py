@@ -29,7 +29,7 @@ from benchmarks.variants import SHORT, SIZE
 from geojepa_cli import console, stages
 from geojepa_cli.config.names import METRICS
 from geojepa_cli.evaluate.comparison import compare, score
-from geojepa_cli.evaluate.plots.training import Layout, Panel, plot_metrics
+from geojepa_cli.evaluate.plots.training import TRAINING, Layout, Panel, plot_metrics
 from geojepa_cli.stages.embedding_model import find_model
 from geojepa_cli.train.log import read_metrics
 from geojepa_cli.workspace.artifact import Artifact
@@ -54,9 +54,7 @@ FIGURES = ("rankme_tiles", "rankme_tokens", "probe", "knn", "loss")  # which `tr
 LAYOUT = Layout(
     left=(
         Panel("MAE / Dummy, regions that training did not see", {"score": "mean of five masked tasks"}, include=(1,)),
-        Panel("learning rate", {"lr": "learning rate"}, 1.0),
-        Panel("EMA momentum", {"ema_momentum": "EMA momentum"}, 1.0),
-        Panel("weight decay", {"weight_decay": "weight decay"}, 1.0),
+        *TRAINING.left[2:],  # learning rate, EMA momentum, weight decay
     ),
     right=(
         Panel("effective rank (RankMe)", {"rankme_tiles": "tiles", "rankme_tokens": "entities"}, include=(0,)),

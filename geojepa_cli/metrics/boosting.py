@@ -46,32 +46,6 @@ class Boosting:
         return next(predicted for tree, predicted in enumerate(self.model.staged_predict(x), 1) if tree == self.trees)
 
 
-def fit_boosting(
-    x: NDArray[np.floating],
-    y: NDArray[np.floating],
-    x_val: NDArray[np.floating],
-    y_val: NDArray[np.floating],
-    losses: tuple[str, ...] = LOSSES,
-    trees: int = TREES,
-    clamp: Clamp = None,
-) -> Boosting:
-    """Fits gradient boosting (scikit-learn's `HistGradientBoostingRegressor`) with each loss, and returns the best.
-
-    The loss and the number of trees are those with the lowest mean absolute error (MAE) on the validation rows. Without
-    validation rows, the MAE on the training rows decides. The result does not depend on a random seed or on the number
-    of threads.
-
-    Args:
-        x, y: features [n, d] and labels [n] of the training rows.
-        x_val, y_val: features [m, d] and labels [m] of the validation rows.
-        losses: losses to try: `squared_error`, `absolute_error` or both.
-        trees: maximum number of trees.
-        clamp: minimum and maximum to which predictions are clipped before the MAE is computed. None: no clipping.
-    """
-    columns = np.asarray(y)[:, None], np.asarray(y_val)[:, None]
-    return fit_boostings(x, columns[0], x_val, columns[1], losses, trees, (clamp,))[0]
-
-
 def fit_boostings(
     x: NDArray[np.floating],
     ys: NDArray[np.floating],
@@ -81,14 +55,16 @@ def fit_boostings(
     trees: int = TREES,
     clamps: Sequence[Clamp] = (),
 ) -> list[Boosting]:
-    """Fits gradient boosting for each column of labels, as `fit_boosting` does for one column.
+    """Fits gradient boosting (scikit-learn's `HistGradientBoostingRegressor`) with each loss to each column of labels.
 
-    The features are sorted into bins only once.
+    Returns the best for each column. Its loss and number of trees are those with the lowest mean absolute error (MAE)
+    on the validation rows. Without validation rows, the MAE on the training rows decides. The features are sorted into
+    bins only once. The result does not depend on a random seed or on the number of threads.
 
     Args:
         x, ys: features [n, d] and labels [n, t] of the training rows.
         x_val, ys_val: features [m, d] and labels [m, t] of the validation rows.
-        losses: losses to try. The best is chosen separately for each column.
+        losses: losses to try: `squared_error`, `absolute_error` or both.
         trees: maximum number of trees.
         clamps: for each column, the minimum and maximum to which predictions are clipped before the MAE is computed, or
             None. Empty: no predictions are clipped.
@@ -120,7 +96,7 @@ def _fitting(x: Floats, trees: int) -> Callable[[str, NDArray[np.floating]], Any
 
     binned: list[tuple[Any, Any]] = []
 
-    class Regressor(HistGradientBoostingRegressor):  # type: ignore[misc]
+    class Regressor(HistGradientBoostingRegressor):  # type: ignore[misc]  # scikit-learn has no types
         _bin_mapper: Any
 
         def _bin_data(self, *args: Any, **kwargs: Any) -> Any:

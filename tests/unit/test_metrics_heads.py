@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from geojepa_cli.metrics import mlp
-from geojepa_cli.metrics.boosting import BINS, LEARNING_RATE, fit_boosting, fit_boostings
+from geojepa_cli.metrics.boosting import BINS, LEARNING_RATE, fit_boostings
 from geojepa_cli.metrics.folds import group_folds
 from geojepa_cli.metrics.mlp import fit_mlp, set_gradients
 from geojepa_cli.metrics.ridge import ALPHAS, fit_ridge, fit_ridges
@@ -182,7 +182,8 @@ def test_the_linear_model_by_gradient_descent_approaches_least_squares() -> None
 def test_boosting_takes_the_loss_and_the_trees_with_the_lowest_validation_error() -> None:
     x, y, _ = _problem(240, 4, seed=2)
     y = np.exp(y)  # skewed: the two losses differ
-    head = fit_boosting(x[:160], y[:160], x[160:200], y[160:200], trees=12, clamp=(0.0, 50.0))
+    column = y[:, None]
+    (head,) = fit_boostings(x[:160], column[:160], x[160:200], column[160:200], trees=12, clamps=((0.0, 50.0),))
     errors = {}
     for loss in ("squared_error", "absolute_error"):
         for trees in range(1, 13):
@@ -202,7 +203,8 @@ def test_boosting_of_several_columns_equals_sklearns_fitted_one_by_one() -> None
     clamps = ((-3.0, 3.0), (0.0, 1.0), None)
     together = fit_boostings(x[:140], ys[:140], x[140:], ys[140:], trees=8, clamps=clamps)
     for column, clamp in enumerate(clamps):
-        alone = fit_boosting(x[:140], ys[:140, column], x[140:], ys[140:, column], trees=8, clamp=clamp)
+        own = ys[:, [column]]
+        (alone,) = fit_boostings(x[:140], own[:140], x[140:], own[140:], trees=8, clamps=(clamp,))
         assert (together[column].loss, together[column].trees) == (alone.loss, alone.trees)
         oracle = HistGradientBoostingRegressor(
             loss=alone.loss, max_iter=alone.trees, learning_rate=LEARNING_RATE, max_bins=BINS, early_stopping=False

@@ -95,7 +95,7 @@ def test_baselines_with_counts_have_the_stated_parts() -> None:
     table, batch = tag_table(), random_batch([4, 1, 7])
     inputs = FrozenInputs(table, tags=TagList(["highway"] * len(table), ["residential"] * len(table)))
     plain, counted, counts, logs = (
-        registry.open_baseline(name, inputs).encode(batch)  # type: ignore[arg-type]
+        registry.open_baseline(name, inputs).encode(batch)  # type: ignore[arg-type]  # has the fields that they read
         for name in ("tagpool", "tagpool-counts", "tag-counts", "tag-log-counts")
     )
     mean, n = plain.tiles[:, table.shape[1] :], torch.tensor([4.0, 1.0, 7.0])
