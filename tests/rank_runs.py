@@ -24,6 +24,7 @@ from geojepa_cli.train.ranks import Ranks
 WEIGHTS = "final.safetensors"
 RESULT = "result.json"
 EXCHANGED = "exchanged"
+THREADS = "threads"
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,11 @@ def exchange(ranks: Ranks) -> dict[str, object]:
     }
 
 
+def thread_names() -> list[str]:
+    """Returns the names of the threads of this process, those of C++ libraries included."""
+    return [name.read_text().strip() for name in Path("/proc/self/task").glob("*/comm")]
+
+
 def free_port() -> int:
     """Returns a port that no program uses."""
     with socket.socket() as found:
@@ -117,11 +123,13 @@ def main() -> None:
     """Takes part in the runs as one process."""
     torch.set_num_threads(1)
     region, runs = Path(sys.argv[1]), [Run(**run) for run in json.loads(sys.argv[2])]
-    found = region.parent / f"{EXCHANGED}-{os.environ['RANK']}.json"
+    place, rank = region.parent, os.environ["RANK"]
     with Ranks.from_environment() as ranks:
         for run in runs:
             run_one(run, region, ranks)
-        found.write_text(json.dumps(exchange(ranks)))
+        (place / f"{EXCHANGED}-{rank}.json").write_text(json.dumps(exchange(ranks)))
+        connected = thread_names()
+    (place / f"{THREADS}-{rank}.json").write_text(json.dumps([connected, thread_names()]))
 
 
 if __name__ == "__main__":

@@ -59,6 +59,7 @@ class Ranks:
             yield cls.alone()
             return
         import torch
+        import torch._dynamo  # optimisers import it; imported after the connection, it keeps the connection's threads
         from torch import distributed
 
         rank = int(os.environ["RANK"])

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 import torch
-from rank_runs import EXCHANGED, RESULT, WEIGHTS, Run, run_on_ranks, run_one
+from rank_runs import EXCHANGED, RESULT, THREADS, WEIGHTS, Run, run_on_ranks, run_one
 from safetensors.torch import load_file
 from training import config_of, open_data, write_region
 
@@ -130,6 +130,13 @@ def test_all_processes_receive_the_same_sums_and_the_text_of_the_first(place: Pa
             "terms": {"both": 2.0, "only 0": 2.0, "only 1": 2.0},
             "text": "grün 0",
         }
+
+
+def test_no_thread_of_the_connection_is_left_to_abort_the_process_at_its_end(place: Path) -> None:
+    for rank in range(2):
+        connected, after = json.loads((place / f"{THREADS}-{rank}.json").read_text())
+        assert any("gloo" in name for name in connected)
+        assert not [name for name in after if "gloo" in name or "tcpstore" in name]
 
 
 class Numbered(NamedTuple):
