@@ -7,11 +7,9 @@ are a fixed list of the package (`tags.frequent`), so the columns are the same i
 
 from __future__ import annotations
 
-import torch
-
 from geojepa_cli.config.modality import TAGS_ONLY
 from geojepa_cli.models.base import BatchVectors, FrozenInputs
-from geojepa_cli.nn.counts import count_columns, count_tile_tags
+from geojepa_cli.nn.counts import count_columns, count_tile_tags, presence_and_logarithms
 from geojepa_cli.nn.packing import segment_ids
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.tags.frequent import frequent_tags, list_version
@@ -54,6 +52,4 @@ class TagLogCounts(TagCounts):
     def encode(self, batch: TileBatch) -> BatchVectors:
         """Computes the vectors of the batch's entities [T, 600] and tiles [B, 1200]."""
         found = super().encode(batch)
-        return BatchVectors(
-            found.entities, torch.cat([(found.tiles > 0).to(found.tiles.dtype), found.tiles.log1p()], 1)
-        )
+        return BatchVectors(found.entities, presence_and_logarithms(found.tiles))

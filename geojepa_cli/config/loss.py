@@ -45,6 +45,11 @@ class LossConfig(Section):
     tag_prediction_weight: Weight = Field(
         default=4.0, description="weight of the tag prediction loss; used only if `model.summary_dim` is above 0"
     )
+    whole_tag_share: Share = Field(
+        default=0.0,
+        description="share of predictions from whole tiles in the tag prediction loss; the others are from the visible "
+        "(context) tokens",
+    )
     regulariser: Literal["vicreg", "sigreg", "none"] = Field(
         default="vicreg",
         description="regulariser that prevents collapse (equal embeddings for all inputs): `vicreg` (GeoJEPA thesis), "

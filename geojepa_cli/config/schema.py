@@ -98,6 +98,11 @@ class ModelConfig(Section):
         "predicts the tags and keys in the tile; the summary becomes a part of the tile vector; 0: no summary (GeoJEPA "
         "thesis)",
     )
+    summary_counts: bool = Field(
+        default=False,
+        description="the summary also reads which of the 600 most frequent tags and keys the entities have, and how "
+        "often (GeoJEPA thesis: false); used only if summary_dim is above 0",
+    )
     geometry_encoder: Literal["fourier", "polygon_gnn"] = Field(
         default="fourier", description="encoder that computed the geometry vectors (GeoJEPA thesis: `polygon_gnn`)"
     )

@@ -120,7 +120,8 @@ def test_a_model_with_another_pooling_and_loss_embeds_tiles_of_the_stated_width(
     run_main(*command, "--region", "oak", cwd=place)
     (model,) = published(place)
     card = (model / "model_card.md").read_text()
-    assert f", {width} values" in card and "summary of this vector, 20 values" in card
+    assert f", {width} values" in card
+    assert "summary of this vector and of the number of frequent tags and keys, 20 values" in card
     run_main("embed", "--region", "oak", cwd=place)
     (embeddings,) = (place / "workspace" / "embeddings").glob("*@*")
     with h5py.File(embeddings / "embeddings.h5") as file:

@@ -48,7 +48,16 @@ def build_jepa(config: ModelConfig, seed: int, loss: LossConfig | None = None) -
         if config.summary_dim:
             tags = TagPredictor(config.summary_dim, len(frequent_tags())).apply(init_weights)
         gram = loss.gram_weight > 0
-        model = Jepa(encoder, predictor, tiles, targets, gram=gram, shared=config.shared_context, tag_predictor=tags)
+        model = Jepa(
+            encoder,
+            predictor,
+            tiles,
+            targets,
+            gram=gram,
+            shared=config.shared_context,
+            tag_predictor=tags,
+            whole_tags=loss.whole_tag_share > 0,
+        )
     if config.freeze_tags:
         tokenizer = model.context_encoder.tokens.tokenizer
         for part in (tokenizer.tags, tokenizer.tags_norm):
@@ -65,7 +74,8 @@ def build_encoder(config: ModelConfig) -> TileEncoder:
     )
     encoder = Encoder(transformer, config.embed_dim, config.num_register_tokens)
     pool = build_pooling(config.pooling, config.embed_dim, config.num_heads)
-    summary = TileSummary(pool.width, config.summary_dim) if config.summary_dim else None
+    columns = len(frequent_tags()) if config.summary_counts else 0
+    summary = TileSummary(pool.width, config.summary_dim, columns) if config.summary_dim else None
     module = TileEncoder(TileTokenizer(tokenizer, position), encoder, pool, summary)
     return module.apply(init_weights)
 

@@ -8,6 +8,7 @@ from geojepa_cli.config.modality import Modality, Needs
 from geojepa_cli.config.names import WEIGHTS
 from geojepa_cli.models.base import BatchVectors, FrozenInputs
 from geojepa_cli.models.jepa.build import bind_tags, build_encoder
+from geojepa_cli.models.jepa.counting import TagCounter
 from geojepa_cli.models.jepa.encoder import TileEncoder
 from geojepa_cli.models.jepa.inputs import check_geometry, check_images
 from geojepa_cli.models.published import matching_weights, read_model
@@ -20,7 +21,7 @@ class JepaEmbedder:
     Args:
         encoder: target encoder, on the device of `inputs`.
         needs: modalities that the encoder reads.
-        inputs: text embeddings of tags.
+        inputs: text embeddings of tags, and the tags if the summary reads their counts.
     """
 
     name = "jepa"
@@ -29,10 +30,12 @@ class JepaEmbedder:
         self.needs = needs
         self.encoder = encoder
         self._inputs = inputs
+        self._counter = TagCounter(inputs) if encoder.reads_counts else None
 
     def encode(self, batch: TileBatch) -> BatchVectors:
         """Computes the vectors of the batch's entities [T, D] and tiles [B, W]."""
-        return self.encoder(batch, self._inputs.tag_table)
+        counts = None if self._counter is None else self._counter.count(batch)
+        return self.encoder(batch, self._inputs.tag_table, counts)
 
 
 def load(folder: Path, inputs: FrozenInputs, weights: str = WEIGHTS) -> JepaEmbedder:

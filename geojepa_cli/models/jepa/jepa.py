@@ -46,6 +46,7 @@ class JepaInput:
             `tiles`.
         tag_counts: number of each tile's entities that have each frequent tag or key. Read by the loss of predicted
             tags. [B, C]
+        seen_counts: the same for the entities that the context encoder reads. [B, C]
     """
 
     tiles: TileTensors
@@ -57,11 +58,18 @@ class JepaInput:
     arranged: PredictorInput
     seen: TileTensors | None = None
     tag_counts: Tensor | None = None
+    seen_counts: Tensor | None = None
 
     @property
     def tokens(self) -> int:
         """Number of tokens in the batch."""
         return len(self.places.modality)
+
+    @property
+    def visible_entities(self) -> Tensor:
+        """True for each entity that the context encoder reads. bool [T]"""
+        visible = torch.zeros(self.tokens, dtype=torch.bool, device=self.places.modality.device)
+        return visible.index_fill_(0, self.masks.context_index, True).index_select(0, self.places.entity_index)
 
     def with_blocks(self) -> JepaInput:
         """Returns a copy whose attention uses FlexAttention, see `nn.flex`."""
@@ -96,6 +104,8 @@ class JepaOutput:
             Gram teacher exists. No gradient. [C, D]
         predicted_tags: tags and keys of the whole tile, predicted from the summary of `context_tiles`. None without a
             summary. [B, 2·C]
+        whole_tags: the same, predicted from the target encoder's vectors of all tokens. The gradient reaches only the
+            summary and the layer that predicts. None if the loss does not need it. [B, 2·C]
         tag_counts: `tag_counts` of the input.
     """
 
@@ -113,6 +123,7 @@ class JepaOutput:
     content: Tensor
     gram: Tensor | None
     predicted_tags: Tensor | None = None
+    whole_tags: Tensor | None = None
     tag_counts: Tensor | None = None
 
 
@@ -134,6 +145,7 @@ class Jepa(nn.Module):
         shared: True: all targets of a tile share its context tokens in the predictor. False: the predictor reads one
             sequence per target. See `PredictorInput`.
         tag_predictor: predictor of the tags and keys of a tile from its summary. None: the model does not predict them.
+        whole_tags: True: the model also predicts them from the summary of the whole tile.
     """
 
     def __init__(
@@ -145,9 +157,11 @@ class Jepa(nn.Module):
         gram: bool = False,
         shared: bool = False,
         tag_predictor: TagPredictor | None = None,
+        whole_tags: bool = False,
     ) -> None:
         super().__init__()
         self.tag_predictor = tag_predictor
+        self.whole_tags = whole_tags and tag_predictor is not None
         self.context_encoder = context_encoder
         self.target_encoder = copy.deepcopy(context_encoder).requires_grad_(False)
         self.predictor = predictor
@@ -199,7 +213,7 @@ class Jepa(nn.Module):
         context = self.context_encoder.encoder(x, batch.context)
         predicted = self.predictor(context, places.box, places.modality, masks, batch.arranged)
         with torch.no_grad():
-            target, target_tiles = self._targets(batch, tag_table)
+            target, target_tiles, whole_tiles = self._targets(batch, tag_table)
         context_tiles = self.context_encoder.pool(context, masks.context_cu)
         return JepaOutput(
             predicted=predicted,
@@ -215,13 +229,14 @@ class Jepa(nn.Module):
             context_lengths=masks.context_cu.diff(),
             content=x,
             gram=self._gram(batch, tag_table),
-            predicted_tags=self._predict_tags(context_tiles),
+            predicted_tags=self._predict_tags(context_tiles, batch.seen_counts),
+            whole_tags=self._predict_tags(whole_tiles, batch.tag_counts) if self.whole_tags else None,
             tag_counts=batch.tag_counts,
         )
 
-    def _predict_tags(self, context_tiles: Tensor) -> Tensor | None:
+    def _predict_tags(self, pooled: Tensor, counts: Tensor | None) -> Tensor | None:
         summary = self.context_encoder.summary
-        return None if self.tag_predictor is None or summary is None else self.tag_predictor(summary(context_tiles))
+        return None if self.tag_predictor is None or summary is None else self.tag_predictor(summary(pooled, counts))
 
     def _tag_vectors(self, batch: TileTensors, tag_table: Tensor, places: TokenPlaces) -> Tensor:
         """Returns the mean tag embedding of each entity token, and zeros for other tokens. [T, E]"""
@@ -230,18 +245,27 @@ class Jepa(nn.Module):
         vectors = entities.new_zeros(len(places.modality), entities.shape[1])
         return vectors.index_copy_(0, places.entity_index, entities)
 
-    def _targets(self, batch: JepaInput, tag_table: Tensor) -> tuple[Tensor, Tensor]:
-        """Returns the vectors to predict: of hidden tokens [M, D], and of tiles [B, 2·D] (empty if not needed)."""
-        hidden = batch.masks.target_index
-        tiles = whole = tag_table.new_zeros(0)
-        if self.target_tokenizer is None or self.tile_predictor is not None:
+    def _targets(self, batch: JepaInput, tag_table: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Returns the vectors to predict, and the target encoder's pooled vectors.
+
+        Returns:
+            Vectors to predict of hidden tokens [M, D] and of tiles [B, 2·D], and pooled vectors [B, W]. The last two
+            are empty if they are not needed.
+        """
+        hidden, cu = batch.masks.target_index, batch.places.cu_seqlens
+        tiles = pooled = whole = tag_table.new_zeros(0)
+        if self.target_tokenizer is None or self.tile_predictor is not None or self.whole_tags:
             x = self.target_encoder.tokens(batch.tiles, tag_table, batch.places)
             whole = self.target_encoder.encoder(x, batch.whole)
         if self.tile_predictor is not None:
-            tiles = max_mean(whole, batch.places.cu_seqlens)
+            tiles = max_mean(whole, cu)
+        if self.whole_tags:
+            pooled = self.target_encoder.pool(whole, cu)
         if self.target_tokenizer is not None:
-            return self.target_tokenizer(batch.tiles, tag_table, batch.places).index_select(0, hidden), tiles
-        return F.layer_norm(whole, whole.shape[1:]).index_select(0, hidden), tiles
+            target = self.target_tokenizer(batch.tiles, tag_table, batch.places).index_select(0, hidden)
+        else:
+            target = F.layer_norm(whole, whole.shape[1:]).index_select(0, hidden)
+        return target, tiles, pooled
 
     @torch.no_grad()
     def _gram(self, batch: JepaInput, tag_table: Tensor) -> Tensor | None:

@@ -28,7 +28,8 @@ def jepa_losses(
 
     The prediction loss compares the predicted token vectors with their targets (`loss.prediction`). If the model
     predicts tile vectors, their smooth L1 loss is added with the weight `tile_prediction_weight`. If it predicts the
-    tags of tiles, their loss is added with the weight `tag_prediction_weight`. The regulariser is computed for the
+    tags of tiles, their loss is added with the weight `tag_prediction_weight`. `whole_tag_share` is the share of
+    predictions from whole tiles in this loss; the others are from context tokens. The regulariser is computed for the
     vectors of predicted tokens, of context tokens, and of tiles (pooled from context tokens). Token losses are first
     averaged within each modality, then over the modalities. In contrast, the GeoJEPA thesis averages over the tokens of
     all modalities together and does not regularise tile vectors.
@@ -55,9 +56,9 @@ def jepa_losses(
         prediction = prediction + config.tile_prediction_weight * tile
         parts["prediction_tile"] = tile.detach()
     if output.predicted_tags is not None and output.tag_counts is not None:
-        tags = tag_prediction_loss(output.predicted_tags.float(), output.tag_counts)
+        tags, terms = _tag_losses(output.predicted_tags, output.whole_tags, output.tag_counts, config)
         prediction = prediction + config.tag_prediction_weight * tags
-        parts["prediction_tags"] = tags.detach()
+        parts |= terms
     loss = prediction
     if config.regulariser != "none":
         numbers = len(weights) if len(modalities) > 1 else 1
@@ -92,6 +93,19 @@ def _token_losses(predicted: Tensor, output: JepaOutput, config: LossConfig) -> 
     if config.prediction == "info_nce":
         return info_nce(predicted, target, output.target_tile, len(output.lengths), config.temperature)
     return smooth_l1(predicted, target, config.smooth_l1_beta)
+
+
+def _tag_losses(
+    predicted: Tensor, whole: Tensor | None, counts: Tensor, config: LossConfig
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Returns the tag prediction loss, and its terms: predictions from context tokens, and from whole tiles."""
+    loss = tag_prediction_loss(predicted.float(), counts)
+    parts = {"prediction_tags": loss.detach()}
+    if whole is not None:
+        other = tag_prediction_loss(whole.float(), counts)
+        parts["prediction_whole_tags"] = other.detach()
+        loss = torch.lerp(loss, other, config.whole_tag_share)
+    return loss, parts
 
 
 def _vicreg(sets: VectorSets, config: LossConfig, rng: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
