@@ -31,7 +31,20 @@ SIZE = {
 }
 # for runs of up to a few thousand steps; the thesis's learning rate, momentum and ramps stay as they are
 SHORT = {"train.lr": 1.4e-3, "train.ema_momentum": 0.99, "train.warmup": 0.05, "train.cooldown": 0.3}
+# the size of tiny.yaml, for runs of minutes
+TINY = {
+    "model.embed_dim": 128,
+    "model.depth": 3,
+    "model.num_heads": 4,
+    "model.predictor_dim": 64,
+    "model.predictor_depth": 2,
+    "model.predictor_heads": 4,
+    "train.accumulation": 1,
+    "train.batch_tokens": 4096,
+}
 GEOMETRY = {"model.modalities": ["tags", "geometry"]}
+# masks of ti.yaml; all other settings of tiny.yaml, so that only the input differs
+IMAGE = {"masking.random": 0.1, "masking.area": 0.4, "masking.modality": 0.2, "masking.kind": 0.3}
 POLYGON = {"model.geometry_encoder": "polygon_gnn", "model.geometry_dim": 256}
 VARIANTS = {
     "t": Variant("t.yaml", {**SIZE, **SHORT}),
@@ -43,7 +56,10 @@ VARIANTS = {
     "paper-gt": Variant("paper-gt.yaml", SIZE),
     "tiny": Variant("tiny.yaml", {}),
     "tiny-gt": Variant("tiny.yaml", GEOMETRY),
+    "tiny-ti": Variant("tiny.yaml", {**IMAGE, "model.modalities": ["tags", "image"]}),
+    "tiny-gti": Variant("tiny.yaml", {**IMAGE, "model.modalities": ["tags", "geometry", "image"]}),
+    "tiny-paper-t": Variant("paper-t.yaml", TINY),
     "tag-ae": Variant("tag-ae.yaml", {}),
     "tagformer-lmae": Variant("tagformer-lmae.yaml", {}),
 }
-WITH_IMAGES = ("ti", "gti")  # need a workspace whose regions have images
+WITH_IMAGES = ("ti", "gti", "tiny-ti", "tiny-gti")  # need a workspace whose regions have images
