@@ -61,7 +61,7 @@ def run(module: ModuleType, workspace: Workspace, *more: str) -> dict[str, Any]:
 
 
 def test_every_kind_of_model_is_compared_on_regions_apart_from_those_of_training(
-    transfer: ModuleType, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+    transfer: ModuleType, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     read = supervised._read
     monkeypatch.setattr(supervised, "_read", lambda name: read(name) | {"train": {**read(name)["train"], "epochs": 1}})
@@ -91,6 +91,24 @@ def test_every_kind_of_model_is_compared_on_regions_apart_from_those_of_training
             assert result[kind][head]["tag-count-mlp"] != plain
     evaluations = {one.read_json("report.json")["evaluation"] for one in workspace.artifacts("probes")}
     assert evaluations == {"task folds"}
+    check_picture(workspace.root / "transfer.json", result, capsys)
+
+
+def check_picture(file: Path, result: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
+    """The picture is drawn, and the printed table has the figures of the result."""
+    from benchmarks import transfer_picture
+
+    capsys.readouterr()
+    transfer_picture.main([str(file), str(file.with_suffix(".png"))])
+    assert file.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()[2:]]
+    masked = [row for row in rows if row[:2] == ["masked", "linear"]]
+    assert [float(row[3].split()[0]) for row in masked] == sorted(float(row[3].split()[0]) for row in masked)
+    for _, _, name, score, *tasks in masked:
+        one = result["masked"]["linear"][name]
+        against = one["differences"]["dummy"]
+        assert score == f"{one['score']:.3f} ({1 + against['low']:.3f} to {1 + against['high']:.3f})"
+        assert tasks == [f"{value:.3f}" for value in one["by_task"].values()]
 
 
 def test_a_model_that_saw_tested_tiles_under_another_name_stops_the_script_before_training(
