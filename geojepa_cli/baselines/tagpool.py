@@ -1,15 +1,19 @@
 """TagPool: a baseline that averages the text embeddings of tags, without training (GeoJEPA thesis, section 7.3).
 
-`TagPoolCounts` has the pooling of our JEPA models, so that a difference from them is not one of pooling.
+`TagPoolCounts` has the pooling and the sketch of our JEPA models, so that a difference from them is learned.
 """
 
 from __future__ import annotations
 
 from geojepa_cli.config.modality import TAGS_ONLY
 from geojepa_cli.models.base import BatchVectors, FrozenInputs
+from geojepa_cli.models.sketch import append_sketch, tag_sketch
 from geojepa_cli.nn.pooling import MaxMean, max_mean
 from geojepa_cli.nn.tokens.tags import mean_tags
 from geojepa_cli.store.batch import TileBatch
+from geojepa_cli.tags.frequent import list_version
+
+SKETCH_DIM = 512  # as in our presets
 
 
 class TagPool:
@@ -32,11 +36,24 @@ class TagPool:
 
 
 class TagPoolCounts(TagPool):
-    """TagPool with counts: the vector of a tile also has the mean of its n entities' vectors times log n."""
+    """TagPool with counts.
+
+    The vector of a tile also has the mean of its n entities' vectors times log n, and the sketch of our JEPA models.
+    """
 
     name = "tagpool-counts"
 
+    def __init__(self, inputs: FrozenInputs) -> None:
+        super().__init__(inputs)
+        self._sketch = tag_sketch(inputs, SKETCH_DIM)
+
+    @staticmethod
+    def params() -> dict[str, str]:
+        """Returns the version of the list of tags and keys, a parameter of the embeddings."""
+        return {"frequent_tags": list_version()}
+
     def encode(self, batch: TileBatch) -> BatchVectors:
-        """Computes the vectors of the batch's entities [T, E] and tiles [B, 3·E]."""
+        """Computes the vectors of the batch's entities [T, E] and tiles [B, 3·E + 512]."""
         entities = super().encode(batch).entities
-        return BatchVectors(entities, MaxMean(entities.shape[1], "log_count")(entities, batch.cu_seqlens))
+        tiles = MaxMean(entities.shape[1], "log_count")(entities, batch.cu_seqlens)
+        return append_sketch(BatchVectors(entities, tiles), self._sketch, batch)

@@ -98,10 +98,13 @@ class ModelConfig(Section):
         "predicts the tags and keys in the tile; the summary becomes a part of the tile vector; 0: no summary (GeoJEPA "
         "thesis)",
     )
-    summary_counts: bool = Field(
-        default=False,
-        description="the summary also reads which of the 600 most frequent tags and keys the entities have, and how "
-        "often (GeoJEPA thesis: false); used only if summary_dim is above 0",
+    sketch_dim: Int = Field(
+        default=0,
+        ge=0,
+        le=MAX_WIDTH,
+        multiple_of=8,
+        description="width of the sketch: a fixed random projection of which of 600 frequent tags and keys a tile has, "
+        "and how often; it becomes a part of the tile vector and is not trained; 0: no sketch (GeoJEPA thesis)",
     )
     geometry_encoder: Literal["fourier", "polygon_gnn"] = Field(
         default="fourier", description="encoder that computed the geometry vectors (GeoJEPA thesis: `polygon_gnn`)"

@@ -132,17 +132,14 @@ def _jepa_lines(config: PretrainConfig) -> list[str]:
         "data. Made with `geojepa pretrain`.",
         "",
         f"- Tile vector: {pooled} over the target encoder's tokens, {width * model.embed_dim} values",
-        *([f"  ‖ summary of {_summarised(model)}, {model.summary_dim} values"] if model.summary_dim else []),
+        *([f"  ‖ summary of this vector, {model.summary_dim} values"] if model.summary_dim else []),
+        *([f"  ‖ sketch of the tile's tags, {model.sketch_dim} values, not trained"] if model.sketch_dim else []),
         f"- Entity vector: the target encoder's token, {model.embed_dim} values",
         f"- Encoder: {model.depth} layers, {model.embed_dim} wide, {model.num_heads} heads; "
         f"input: {', '.join(model.modalities)}",
         *([f"{geometry}{model.geometry_dim} values"] if Modality.GEOMETRY in model.modalities else []),
         *_image_lines(model),
     ]
-
-
-def _summarised(model: ModelConfig) -> str:
-    return "this vector and of the number of frequent tags and keys" if model.summary_counts else "this vector"
 
 
 def _image_lines(model: ModelConfig) -> list[str]:

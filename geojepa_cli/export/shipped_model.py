@@ -96,7 +96,7 @@ def _encoder(
     encoder = build_encoder(config.model)
     kept = _beginning_with(tensors, PREFIX)
     encoder.load_state_dict({name.removeprefix(PREFIX): tensor for name, tensor in kept.items()})
-    return kept, shipped_card(facts, config, encoder.tile_dim, last_line)
+    return kept, shipped_card(facts, config, encoder.tile_dim + config.model.sketch_dim, last_line)
 
 
 def _beginning_with(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -26,7 +26,7 @@ def tile_of_tags(tag_offsets: Tensor, cu_seqlens: Tensor, tags: int) -> Tensor:
     return tiles.index_select(0, segment_ids(tag_offsets, tags))
 
 
-def count_columns(columns: Tensor, owner: Tensor, owners: int, size: int, counted: Tensor | None = None) -> Tensor:
+def count_columns(columns: Tensor, owner: Tensor, owners: int, size: int) -> Tensor:
     """Counts, for each owner (a tile or an entity), the tags in each column.
 
     Args:
@@ -34,24 +34,15 @@ def count_columns(columns: Tensor, owner: Tensor, owners: int, size: int, counte
         owner: index of each tag's owner. int64 [K]
         owners: number of owners N.
         size: number of columns C.
-        counted: which tags count. None: all. bool [K]
     Returns:
         Counts. float32 [N, C]
     """
     counts = torch.zeros(owners * (size + 1), device=columns.device)
-    ones = torch.ones(1, device=columns.device).expand(len(columns)) if counted is None else counted.to(counts.dtype)
-    counts.index_add_(0, owner * (size + 1) + columns, ones)
+    counts.index_add_(0, owner * (size + 1) + columns, torch.ones(1, device=columns.device).expand(len(columns)))
     return counts.view(owners, size + 1)[:, :size]
 
 
-def count_tile_tags(
-    columns: Tensor,
-    tag_ids: Tensor,
-    tag_offsets: Tensor,
-    cu_seqlens: Tensor,
-    size: int,
-    entities: Tensor | None = None,
-) -> Tensor:
+def count_tile_tags(columns: Tensor, tag_ids: Tensor, tag_offsets: Tensor, cu_seqlens: Tensor, size: int) -> Tensor:
     """Counts the tags and keys of each tile.
 
     Args:
@@ -60,16 +51,12 @@ def count_tile_tags(
         tag_offsets: the tags of entity i are `tag_ids[tag_offsets[i]:tag_offsets[i + 1]]`. int64 [T+1]
         cu_seqlens: cumulative entity counts of the tiles. [B+1]
         size: number of columns C.
-        entities: which entities count. None: all. bool [T]
     Returns:
         Number of entities with each tag or key. float32 [B, C]
     """
     found = columns.index_select(1, tag_ids).flatten()  # tags, then keys
     tile = tile_of_tags(tag_offsets, cu_seqlens, len(tag_ids)).repeat(2)
-    counted = None
-    if entities is not None:
-        counted = entities.index_select(0, segment_ids(tag_offsets, len(tag_ids))).repeat(2)
-    return count_columns(found, tile, len(cu_seqlens) - 1, size, counted)
+    return count_columns(found, tile, len(cu_seqlens) - 1, size)
 
 
 def presence_and_logarithms(counts: Tensor) -> Tensor:

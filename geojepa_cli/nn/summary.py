@@ -5,42 +5,25 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from geojepa_cli.nn.counts import presence_and_logarithms
-
 _SMALLEST_SCALE = 0.1  # of log(1 + count), so that the rarest tags do not dominate
 
 
 class TileSummary(nn.Module):
-    """Layer normalisation, linear layer and GELU. A second linear layer may read the tile's tags.
+    """Layer normalisation, linear layer and GELU.
 
     Args:
         tile_dim: width P of pooled vectors.
         summary_dim: width S of the summary.
-        columns: number C of tags and keys that the second layer reads. 0: there is no second layer.
     """
 
-    def __init__(self, tile_dim: int, summary_dim: int, columns: int = 0) -> None:
+    def __init__(self, tile_dim: int, summary_dim: int) -> None:
         super().__init__()
         self.norm = nn.LayerNorm(tile_dim)
         self.linear = nn.Linear(tile_dim, summary_dim)
-        self.tags = nn.Linear(2 * columns, summary_dim, bias=False) if columns else None
 
-    def forward(self, pooled: Tensor, counts: Tensor | None = None) -> Tensor:
-        """Computes the summaries of tiles.
-
-        Args:
-            pooled: pooled vectors of the tiles. [B, P]
-            counts: number of entities of each tile that have each tag or key. The second layer reads their presence
-                and log(1 + count). Needed only for this layer. [B, C]
-        Returns:
-            Summaries. [B, S]
-        """
-        x = self.linear(self.norm(pooled))
-        if self.tags is not None:
-            if counts is None:
-                raise ValueError("this summary needs the counts of tags")
-            x = x + self.tags(presence_and_logarithms(counts).to(x.dtype))
-        return F.gelu(x)
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Computes the summaries of tiles. [B, P] -> [B, S]."""
+        return F.gelu(self.linear(self.norm(pooled)))
 
 
 class TagPredictor(nn.Module):

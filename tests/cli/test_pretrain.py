@@ -115,17 +115,17 @@ def test_a_model_with_another_pooling_and_loss_embeds_tiles_of_the_stated_width(
 ) -> None:
     switches = ["regulariser=sigreg", "prediction=info_nce", "targets=random_projection", "gram_weight=1"]
     changed = [item for key in switches for item in ("--set", f"loss.{key}")]
-    changed += ["--set", "model.summary_dim=20", "--set", "model.place_weight=0.05"]
+    changed += ["--set", "model.summary_dim=20", "--set", "model.place_weight=0.05", "--set", "model.sketch_dim=16"]
     command = ["pretrain", *SMALL, *changed, "--set", f"model.pooling={pooling}", "--set", "train.max_steps=4"]
     run_main(*command, "--region", "oak", cwd=place)
     (model,) = published(place)
     card = (model / "model_card.md").read_text()
-    assert f", {width} values" in card
-    assert "summary of this vector and of the number of frequent tags and keys, 20 values" in card
+    assert f", {width} values" in card and "summary of this vector, 20 values" in card
+    assert "sketch of the tile's tags, 16 values" in card
     run_main("embed", "--region", "oak", cwd=place)
     (embeddings,) = (place / "workspace" / "embeddings").glob("*@*")
     with h5py.File(embeddings / "embeddings.h5") as file:
-        assert file["tile/vector"].shape[1] == width + 20
+        assert file["tile/vector"].shape[1] == width + 20 + 16
         assert file["tile/vector"][...].std(axis=0).min() > 0
 
 

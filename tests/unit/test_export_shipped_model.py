@@ -116,7 +116,7 @@ def test_the_card_has_the_width_of_the_tile_vector_and_the_chosen_weights_are_sh
     source = write_model(tmp_path / "source", config)
     (write_model(tmp_path / "other", config, 1) / WEIGHTS).rename(source / BEST_WEIGHTS)
     ship_model(source, tmp_path / "small", facts_of("here"), BEST_WEIGHTS)
-    width = 3 * config.model.embed_dim + config.model.summary_dim
+    width = 3 * config.model.embed_dim + config.model.summary_dim + config.model.sketch_dim
     assert f"embedding_dimension: {width}\n" in (tmp_path / "small" / "model_card.md").read_text()
     best, shipped = (read_tensors(path)[0] for path in (source / BEST_WEIGHTS, tmp_path / "small" / WEIGHTS))
     assert all(torch.equal(tensor, best[name].half()) for name, tensor in shipped.items())
@@ -153,7 +153,7 @@ def test_the_tool_takes_regions_counts_and_attribution_from_the_manifest(tmp_pat
     assert f"| tiles | {model.counts['tiles']:,} |" in card
     front = yaml.safe_load(card.split("---\n")[1])
     assert front["license"] == "odbl" and front["library_name"] == "geojepa"
-    assert front["embedding_dimension"] == 3 * 128 + 512 and front["embedding_spatial_types"] == ["scene", "patch"]
+    assert front["embedding_dimension"] == 3 * 128 + 512 + 512 and front["embedding_spatial_types"] == ["scene", "patch"]
     (result,) = front["model-index"][0]["results"]
     assert result["dataset"]["name"] == "beta" and result["metrics"][0]["value"] == 0.75
     again = run_tool(model.path, *options)

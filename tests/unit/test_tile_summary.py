@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from tile_batches import Batch, random_batch, tag_table
 from training import config_of, kill_at, same_weights, train_in, write_region
 
 from geojepa_cli.config.loss import LossConfig
-from geojepa_cli.config.schema import ModelConfig, PretrainConfig, TrainConfig
+from geojepa_cli.config.schema import PretrainConfig, TrainConfig
 from geojepa_cli.models.base import FrozenInputs, TagList
 from geojepa_cli.models.jepa.build import bind_tags, build_encoder
 from geojepa_cli.models.jepa.pretraining import JepaPretraining, build
@@ -28,23 +27,20 @@ KNOWN = [text.split("=", 1) for text in frequent_tags() if not text.endswith("=*
 LISTED = TagList([*(key for key, _ in KNOWN), *["name"] * 20], [*(value for _, value in KNOWN), *map(str, range(20))])
 CHANGES = {"pooling": "counts", "predict_tile": True, "place_weight": 0.05, "summary_dim": 12}
 MODEL = SMALL.model_copy(update=CHANGES)
-COUNTING = MODEL.model_copy(update={"summary_counts": True})
 
 
-def pretraining(weight: float = 4.0, model: ModelConfig = MODEL, share: float = 0.0) -> JepaPretraining:
+def pretraining(weight: float = 4.0, share: float = 0.0) -> JepaPretraining:
     loss = LossConfig(tag_prediction_weight=weight, whole_tag_share=share)
-    config = PretrainConfig(model=model, loss=loss, train=TrainConfig(epochs=1))
+    config = PretrainConfig(model=MODEL, loss=loss, train=TrainConfig(epochs=1))
     return build(config, FrozenInputs(tag_table(), tags=LISTED), 0)
 
 
-def slow_counts(batch: Batch, entities: Sequence[int] | None = None) -> list[dict[str, int]]:
-    """Entities with each listed tag and key, by tile, one by one. `entities`: those that count; None: all."""
+def slow_counts(batch: Batch) -> list[dict[str, int]]:
+    """Entities with each listed tag and key, by tile, one by one."""
     found = []
     for first, last in zip(batch.cu_seqlens[:-1].tolist(), batch.cu_seqlens[1:].tolist(), strict=True):
         counts: dict[str, int] = {}
         for entity in range(first, last):
-            if entities is not None and entity not in entities:
-                continue
             for tag in batch.tag_ids[int(batch.tag_offsets[entity]) : int(batch.tag_offsets[entity + 1])].tolist():
                 for text in (f"{LISTED.keys[tag]}={LISTED.values[tag]}", f"{LISTED.keys[tag]}=*"):
                     counts[text] = counts.get(text, 0) + 1
@@ -150,31 +146,10 @@ def test_the_weighted_loss_is_added_and_gradients_reach_the_new_layers() -> None
     assert not torch.equal(model.module.target_encoder.summary.linear.weight, before)  # type: ignore[union-attr]
 
 
-def test_the_summary_reads_presence_and_logarithms_of_the_visible_entities() -> None:
-    model = pretraining(model=COUNTING)
-    loud(model.module)
-    batch = random_batch([12, 30, 8, 20])
-    prepared = model.prepare_input(batch, rng())
-    visible = prepared.masks.context_index.tolist()
-    assert prepared.seen_counts is not None and 0 < len(visible) < 70
-    assert named(prepared.seen_counts) == slow_counts(batch, visible) != slow_counts(batch)
-    summary, pooled = model.module.context_encoder.summary, torch.randn(4, 3 * SMALL.embed_dim, generator=rng(4))
-    assert summary is not None and summary.tags is not None
-    size = prepared.seen_counts.shape[1]
-    for tile, counts in enumerate(prepared.seen_counts):
-        tags = summary.tags.weight[:, :size] @ (counts > 0).float()
-        tags = tags + summary.tags.weight[:, size:] @ torch.tensor([math.log(1 + n) for n in counts.tolist()])
-        expected = torch.nn.functional.gelu(summary.linear(summary.norm(pooled[tile])) + tags)
-        torch.testing.assert_close(summary(pooled, prepared.seen_counts)[tile], expected, atol=1e-5, rtol=1e-4)
-    with pytest.raises(ValueError, match="counts of tags"):
-        summary(pooled)
-
-
-@pytest.mark.parametrize("model", [MODEL, COUNTING], ids=["pooled", "counting"])
-def test_whole_tiles_have_their_share_of_the_loss_and_train_only_the_summary(model: ModelConfig) -> None:
+def test_whole_tiles_have_their_share_of_the_loss_and_train_only_the_summary() -> None:
     batch, parts, encoders = random_batch([12, 30, 8, 20]), {}, {}
     for weight, share in ((4.0, 0.0), (4.0, 0.25), (4.0, 1.0), (0.0, 0.0)):
-        training = pretraining(weight, model, share)
+        training = pretraining(weight, share)
         step = training.prepare(batch, rng())()
         step.loss.backward()
         encoders[weight, share] = training.module.context_encoder
@@ -190,28 +165,26 @@ def test_whole_tiles_have_their_share_of_the_loss_and_train_only_the_summary(mod
             torch.testing.assert_close(whole[name], none[name], msg=name)
 
 
-def test_a_whole_tile_is_predicted_from_the_target_encoder_and_all_its_tags() -> None:
-    model = pretraining(4.0, COUNTING, 0.5)
+def test_a_whole_tile_is_predicted_from_the_target_encoder() -> None:
+    model = pretraining(4.0, 0.5)
     loud(model.module)
     batch = random_batch([12, 30, 8, 20])
     output = model.module(model.prepare_input(batch, rng()), tag_table())
     tiles = model.embed(batch).tiles
     summary, predictor = model.module.context_encoder.summary, model.module.tag_predictor
-    assert summary is not None and predictor is not None and output.tag_counts is not None
-    expected = predictor(summary(tiles[:, : 3 * SMALL.embed_dim], output.tag_counts))
+    assert summary is not None and predictor is not None
+    expected = predictor(summary(tiles[:, : 3 * SMALL.embed_dim]))
     torch.testing.assert_close(output.whole_tags, expected, atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("config", [MODEL, COUNTING], ids=["pooled", "counting"])
-def test_the_summary_follows_the_pooled_vector_and_does_not_depend_on_other_tiles(config: ModelConfig) -> None:
-    model = pretraining(model=config)
+def test_the_summary_follows_the_pooled_vector_and_does_not_depend_on_other_tiles() -> None:
+    model = pretraining()
     loud(model.module)
     batch, encoder = random_batch([5, 0, 12]), model.module.target_encoder
-    counts = count_tile_tags(LISTED.frequent_columns(), batch.tag_ids, batch.tag_offsets, batch.cu_seqlens, 600)
     together = model.embed(batch).tiles
     assert together.shape[1] == encoder.tile_dim == 3 * SMALL.embed_dim + 12
     assert encoder.summary is not None
-    alone = encoder.summary(together[:, :-12], counts)
+    alone = encoder.summary(together[:, :-12])
     torch.testing.assert_close(alone[[0, 2]], together[[0, 2], -12:])
     assert bool(alone[1].any()) and not bool(together[1].any())
     for tile in (0, 2):
@@ -226,7 +199,7 @@ def test_without_a_summary_the_model_has_the_weights_that_it_had() -> None:
 
 
 def test_a_prepared_step_reads_no_values_of_tensors() -> None:
-    step = pretraining(model=COUNTING, share=0.5).prepare(random_batch([12, 30]), rng())
+    step = pretraining(share=0.5).prepare(random_batch([12, 30]), rng())
     with Reads() as reads:
         step()
     assert reads.found == set()
@@ -234,8 +207,8 @@ def test_a_prepared_step_reads_no_values_of_tensors() -> None:
 
 def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     region = write_region(tmp_path)
-    settings = ["model.place_weight=0.05", "model.pooling=counts", "model.summary_counts=true"]
-    config = config_of("model.summary_dim=8", *settings, "loss.whole_tag_share=0.5")
+    settings = ["model.place_weight=0.05", "model.pooling=counts", "loss.whole_tag_share=0.5"]
+    config = config_of("model.summary_dim=8", *settings)
     whole = train_in(tmp_path / "whole", region, config)
     kill_at(3, monkeypatch, tmp_path / "killed", region, config)
     again = train_in(tmp_path / "killed", region, config)

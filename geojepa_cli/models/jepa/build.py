@@ -74,8 +74,7 @@ def build_encoder(config: ModelConfig) -> TileEncoder:
     )
     encoder = Encoder(transformer, config.embed_dim, config.num_register_tokens)
     pool = build_pooling(config.pooling, config.embed_dim, config.num_heads)
-    columns = len(frequent_tags()) if config.summary_counts else 0
-    summary = TileSummary(pool.width, config.summary_dim, columns) if config.summary_dim else None
+    summary = TileSummary(pool.width, config.summary_dim) if config.summary_dim else None
     module = TileEncoder(TileTokenizer(tokenizer, position), encoder, pool, summary)
     return module.apply(init_weights)
 

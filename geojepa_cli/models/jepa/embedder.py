@@ -8,10 +8,11 @@ from geojepa_cli.config.modality import Modality, Needs
 from geojepa_cli.config.names import WEIGHTS
 from geojepa_cli.models.base import BatchVectors, FrozenInputs
 from geojepa_cli.models.jepa.build import bind_tags, build_encoder
-from geojepa_cli.models.jepa.counting import TagCounter
 from geojepa_cli.models.jepa.encoder import TileEncoder
 from geojepa_cli.models.jepa.inputs import check_geometry, check_images
 from geojepa_cli.models.published import matching_weights, read_model
+from geojepa_cli.models.sketch import append_sketch, tag_sketch
+from geojepa_cli.nn.sketch import TagSketch
 from geojepa_cli.store.batch import TileBatch
 
 
@@ -21,21 +22,23 @@ class JepaEmbedder:
     Args:
         encoder: target encoder, on the device of `inputs`.
         needs: modalities that the encoder reads.
-        inputs: text embeddings of tags, and the tags if the summary reads their counts.
+        inputs: text embeddings of tags.
+        sketch: sketch that follows the encoder's tile vectors. None: no sketch.
     """
 
     name = "jepa"
 
-    def __init__(self, encoder: TileEncoder, needs: Needs, inputs: FrozenInputs) -> None:
+    def __init__(
+        self, encoder: TileEncoder, needs: Needs, inputs: FrozenInputs, sketch: TagSketch | None = None
+    ) -> None:
         self.needs = needs
         self.encoder = encoder
         self._inputs = inputs
-        self._counter = TagCounter(inputs) if encoder.reads_counts else None
+        self._sketch = sketch
 
     def encode(self, batch: TileBatch) -> BatchVectors:
         """Computes the vectors of the batch's entities [T, D] and tiles [B, W]."""
-        counts = None if self._counter is None else self._counter.count(batch)
-        return self.encoder(batch, self._inputs.tag_table, counts)
+        return append_sketch(self.encoder(batch, self._inputs.tag_table), self._sketch, batch)
 
 
 def load(folder: Path, inputs: FrozenInputs, weights: str = WEIGHTS) -> JepaEmbedder:
@@ -63,4 +66,5 @@ def load(folder: Path, inputs: FrozenInputs, weights: str = WEIGHTS) -> JepaEmbe
     with matching_weights(folder / weights):
         encoder.load_state_dict(target)
     bind_tags(encoder, config.model, inputs)
-    return JepaEmbedder(encoder.requires_grad_(False).eval().to(inputs.device), config.needs, inputs)
+    encoder = encoder.requires_grad_(False).eval().to(inputs.device)
+    return JepaEmbedder(encoder, config.needs, inputs, tag_sketch(inputs, config.model.sketch_dim))

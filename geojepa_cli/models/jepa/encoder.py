@@ -132,19 +132,9 @@ class TileEncoder(nn.Module):
         """Width W of tile vectors."""
         return self.pool.width + (0 if self.summary is None else self.summary.linear.out_features)
 
-    @property
-    def reads_counts(self) -> bool:
-        """True if the summary reads the counts of tags."""
-        return self.summary is not None and self.summary.tags is not None
-
-    def forward(self, batch: TileTensors, tag_table: Tensor, tag_counts: Tensor | None = None) -> BatchVectors:
+    def forward(self, batch: TileTensors, tag_table: Tensor) -> BatchVectors:
         """Encodes all tokens of a batch, without masks.
 
-        Args:
-            batch: tiles to encode.
-            tag_table: text embedding of every distinct tag of the dataset. [V, E]
-            tag_counts: number of each tile's entities that have each frequent tag or key. Needed only if the summary
-                reads them. [B, C]
         Returns:
             Vectors of entities [T, D], vectors of tiles [B, W], and vectors of image patches [P, D] or None if the
             batch has no images. The vector of a tile is pooled from the encoded tokens of the tile. If the encoder has
@@ -157,7 +147,7 @@ class TileEncoder(nn.Module):
         tiles = self.pool(encoded, places.cu_seqlens)
         if self.summary is not None:
             filled = (places.cu_seqlens.diff() > 0).to(tiles.dtype)  # a tile without tokens keeps the zero vector
-            tiles = torch.cat([tiles, filled[:, None] * self.summary(tiles, tag_counts)], dim=1)
+            tiles = torch.cat([tiles, filled[:, None] * self.summary(tiles)], dim=1)
         if places.order is None or len(entities) == len(encoded):
             return BatchVectors(entities, tiles)
         patches = (places.order >= len(entities)).nonzero().flatten()

@@ -46,7 +46,6 @@ class JepaInput:
             `tiles`.
         tag_counts: number of each tile's entities that have each frequent tag or key. Read by the loss of predicted
             tags. [B, C]
-        seen_counts: the same for the entities that the context encoder reads. [B, C]
     """
 
     tiles: TileTensors
@@ -58,18 +57,11 @@ class JepaInput:
     arranged: PredictorInput
     seen: TileTensors | None = None
     tag_counts: Tensor | None = None
-    seen_counts: Tensor | None = None
 
     @property
     def tokens(self) -> int:
         """Number of tokens in the batch."""
         return len(self.places.modality)
-
-    @property
-    def visible_entities(self) -> Tensor:
-        """True for each entity that the context encoder reads. bool [T]"""
-        visible = torch.zeros(self.tokens, dtype=torch.bool, device=self.places.modality.device)
-        return visible.index_fill_(0, self.masks.context_index, True).index_select(0, self.places.entity_index)
 
     def with_blocks(self) -> JepaInput:
         """Returns a copy whose attention uses FlexAttention, see `nn.flex`."""
@@ -229,14 +221,14 @@ class Jepa(nn.Module):
             context_lengths=masks.context_cu.diff(),
             content=x,
             gram=self._gram(batch, tag_table),
-            predicted_tags=self._predict_tags(context_tiles, batch.seen_counts),
-            whole_tags=self._predict_tags(whole_tiles, batch.tag_counts) if self.whole_tags else None,
+            predicted_tags=self._predict_tags(context_tiles),
+            whole_tags=self._predict_tags(whole_tiles) if self.whole_tags else None,
             tag_counts=batch.tag_counts,
         )
 
-    def _predict_tags(self, pooled: Tensor, counts: Tensor | None) -> Tensor | None:
+    def _predict_tags(self, pooled: Tensor) -> Tensor | None:
         summary = self.context_encoder.summary
-        return None if self.tag_predictor is None or summary is None else self.tag_predictor(summary(pooled, counts))
+        return None if self.tag_predictor is None or summary is None else self.tag_predictor(summary(pooled))
 
     def _tag_vectors(self, batch: TileTensors, tag_table: Tensor, places: TokenPlaces) -> Tensor:
         """Returns the mean tag embedding of each entity token, and zeros for other tokens. [T, E]"""

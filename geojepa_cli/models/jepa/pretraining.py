@@ -12,15 +12,16 @@ from geojepa_cli.config.modality import TOKEN_MODALITIES
 from geojepa_cli.config.schema import PretrainConfig, TrainConfig
 from geojepa_cli.models.base import BatchVectors, FrozenInputs, StepLosses
 from geojepa_cli.models.jepa.build import bind_tags, build_jepa, mask_rates, modality_weights
-from geojepa_cli.models.jepa.counting import TagCounter
 from geojepa_cli.models.jepa.gradients import watch_gradients
 from geojepa_cli.models.jepa.jepa import Jepa, JepaInput
 from geojepa_cli.models.jepa.losses import jepa_losses
 from geojepa_cli.models.jepa.memory import activation_bytes
 from geojepa_cli.models.jepa.pixels import with_visible_pixels
 from geojepa_cli.nn.attention import flex_obstacle
+from geojepa_cli.nn.counts import count_tile_tags
 from geojepa_cli.nn.layouts import SharedLayout
 from geojepa_cli.store.batch import TileBatch
+from geojepa_cli.tags.frequent import frequent_tags
 
 
 class JepaPretraining:
@@ -41,7 +42,8 @@ class JepaPretraining:
         self._kernel = config.train.precision == "bfloat16" and inputs.device.type == "cuda"
         self._flex = self._kernel and config.train.compile and _can_use_flex()
         self._weights = modality_weights(config, inputs.device)
-        self._counter = TagCounter(inputs) if config.model.summary_dim else None
+        self._tags = len(frequent_tags())
+        self._columns = inputs.tag_list.frequent_columns().to(inputs.device) if config.model.summary_dim else None
         tokens = [modality for modality in TOKEN_MODALITIES if modality in config.model.modalities]
         self._modalities = {str(modality): modality.number for modality in tokens}
 
@@ -55,10 +57,9 @@ class JepaPretraining:
         prepared = self.module.prepare(batch, self._inputs.tag_table, self._rates, rng)
         if self._config.masking.pixels and self._inputs.image_encoder is not None:
             prepared = with_visible_pixels(prepared, batch, self._inputs.image_encoder, self._kernel)
-        if self._counter is not None:
-            prepared = replace(prepared, tag_counts=self._counter.count(batch))
-            if self.module.context_encoder.reads_counts:
-                prepared = replace(prepared, seen_counts=self._counter.count(batch, prepared.visible_entities))
+        if self._columns is not None:
+            tags = batch.tag_ids, batch.tag_offsets, batch.cu_seqlens
+            prepared = replace(prepared, tag_counts=count_tile_tags(self._columns, *tags, self._tags))
         return self._complete(prepared)
 
     def _complete(self, batch: JepaInput) -> JepaInput:
@@ -90,10 +91,11 @@ class JepaPretraining:
             self.module.start_gram()
 
     def embed(self, batch: TileBatch) -> BatchVectors:
-        """Computes the vectors of a batch's entities [T, D] and tiles [B, W] with the target encoder."""
-        encoder = self.module.target_encoder
-        counts = self._counter.count(batch) if self._counter is not None and encoder.reads_counts else None
-        return encoder(batch, self._inputs.tag_table, counts)
+        """Computes the vectors of a batch's entities [T, D] and tiles [B, W] with the target encoder.
+
+        They have no sketch, which is not trained and would hide a collapse of the trained part.
+        """
+        return self.module.target_encoder(batch, self._inputs.tag_table)
 
     def activation_bytes(self, tokens: int) -> int:
         """Estimates the memory for activations in one training step, in bytes. The batch has `tokens` tokens."""
