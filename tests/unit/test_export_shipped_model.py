@@ -153,7 +153,10 @@ def test_the_tool_takes_regions_counts_and_attribution_from_the_manifest(tmp_pat
     assert f"| tiles | {model.counts['tiles']:,} |" in card
     front = yaml.safe_load(card.split("---\n")[1])
     assert front["license"] == "odbl" and front["library_name"] == "geojepa"
-    assert front["embedding_dimension"] == 3 * 128 + 512 + 512 and front["embedding_spatial_types"] == ["scene", "patch"]
+    assert front["embedding_dimension"] == 3 * 128 + 512 + 512 and front["embedding_spatial_types"] == [
+        "scene",
+        "patch",
+    ]
     (result,) = front["model-index"][0]["results"]
     assert result["dataset"]["name"] == "beta" and result["metrics"][0]["value"] == 0.75
     again = run_tool(model.path, *options)
