@@ -53,7 +53,7 @@ def test_the_pipeline_of_python_md_runs_on_a_small_city(tmp_path: Path, monkeypa
         exec(compile(code, "python.md", "exec"), names)
     assert {score["model"] for score in names["scores"]} == {"dummy", "tagpool", "town"}
     assert names["page"].read_text(encoding="utf-8").count("<svg") == 10  # the query, 8 neighbours, the overview
-    assert names["its_vector"].shape == (names["vectors"]["entity/vector"].shape[1] * 3 + 512,)
+    assert names["its_vector"].shape == (names["vectors"]["entity/vector"].shape[1] * 3 + 512 + 512,)
     assert names["first_entity"].partition("/")[0] in ("node", "way", "relation")
     assert "did you mean `town`" in names["message"]
     check_hint(names["hint"])
