@@ -1,14 +1,16 @@
 """Draws the scores of `transfer.py`, and prints them as a Markdown table.
 
-python benchmarks/transfer.py --workspace workspace --split final --out final.json
-python benchmarks/transfer_picture.py final.json docs/transfer.png
+    python benchmarks/transfer.py --workspace workspace --split final --out final.json
+    python benchmarks/transfer_picture.py final.json docs/transfer.png
+
+The colour of a model tells whether it was pretrained.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,14 +19,13 @@ from matplotlib.figure import Figure
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from geojepa_cli.config.labels import FIRST_WEIGHTS
 from geojepa_cli.evaluate.plots.style import COLOURS, GREY, save_png
 from geojepa_cli.evaluate.predictions import DUMMY
+from geojepa_cli.evaluate.protocols import NO_PRETRAINING
 from geojepa_cli.sources.extract import OSM_ATTRIBUTION
 
 PARTS = ("masked", "plain")
 HEAD = "linear"
-UNTRAINED = ("tagpool", "tagpool-counts", "tag-counts", "tag-log-counts")
 TASK_NAMES = {"traffic_signals": "signals", "building_count": "buildings"}
 
 
@@ -89,19 +90,18 @@ def draw(result: dict[str, Any], target: Path) -> None:
         fontsize=10,
     )
     for axes, part in zip(figure.subplots(1, len(PARTS)), PARTS, strict=True):
-        _draw_part(axes, read_scores(result, part), part)
+        _draw_part(axes, read_scores(result, part), part, result["protocols"])
     figure.supxlabel(
-        f"lower is better; 95 % intervals over groups; blue: trained, orange: untrained. Map data {OSM_ATTRIBUTION}",
+        f"lower is better; 95 % intervals over groups; blue: pretrained, orange: not. Map data {OSM_ATTRIBUTION}",
         fontsize=8,
         color=GREY,
     )
     save_png(figure, target, dpi=110)
 
 
-def _draw_part(axes: Axes, scores: Sequence[Score], part: str) -> None:
+def _draw_part(axes: Axes, scores: Sequence[Score], part: str, protocols: Mapping[str, str]) -> None:
     for row, one in enumerate(reversed(scores)):
-        trained = one.name not in UNTRAINED and FIRST_WEIGHTS not in one.name
-        colour = COLOURS[0] if trained else COLOURS[1]
+        colour = COLOURS[1] if protocols[one.name] == NO_PRETRAINING else COLOURS[0]
         axes.plot([one.low, one.high], [row, row], color=colour, linewidth=1.4)
         axes.plot(one.value, row, "o", color=colour, markersize=5)
         axes.annotate(f"{one.value:.3f}", (one.high, row), (4, 0), textcoords="offset points", va="center", fontsize=8)
