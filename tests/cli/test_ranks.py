@@ -22,7 +22,9 @@ STEPS = 150
 SETTINGS = ("model.tag_dim=16", "model.embed_dim=32", "model.depth=1", "model.num_heads=2", "train.batch_tokens=300")
 SETTINGS += ("train.checkpoint_every=7", "train.log_every=10", f"train.max_steps={STEPS}", "train.accumulation=2")
 COMMAND = ["pretrain", "--config", "tiny.yaml", "--threads", "1", *(word for s in SETTINGS for word in ("--set", s))]
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "geojepa_cli"]
+# addresses as numbers, since a bare container cannot look up `localhost` or its own name
+ADDRESSES = ["--local-addr", "127.0.0.1", "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", *ADDRESSES, "--nproc-per-node", "2", "-m", "geojepa_cli"]
 
 
 @pytest.fixture
