@@ -112,12 +112,14 @@ def _fit(job: _Job, data: ProbeData, vectors: Vectors, seed: int, found: Mapping
     clamp = label_range(data.labels[job.fold.train], data.clamp)
     given: tuple[Any, ...] = (data.groups, job.fold, clamp, seed + job.run)
     x, place = vectors[job.model], (job.run, job.fold.test)
-    plain = found[job.model, job.head].labels
+    plain = found[job.model, job.head]
+    assert plain.scores is not None
     if not data.two_part:
-        plain[place] = predict_head(job.head, x, data.labels, *given)
+        plain.labels[place], plain.scores[place] = predict_head(job.head, x, data.labels, *given)
         return
     assert data.absent is not None
-    plain[place], parts = predict_two_parts(job.head, x, data.labels, data.absent, *given)
+    predicted, parts = predict_two_parts(job.head, x, data.labels, data.absent, *given)
+    plain.labels[place], plain.scores[place] = predicted
     both = found[job.model, TWO_PART.format(job.head)]
     assert both.presence is not None and both.value is not None
     both.labels[place], both.presence[place], both.value[place] = parts.combined, parts.presence, parts.value
@@ -137,10 +139,10 @@ def _empty(data: ProbeData, vectors: Vectors, heads: Sequence[str], seeds: int, 
     for model in vectors:
         for head in heads:
             runs = seeds if drawn or head in SEEDED else 1
-            found[model, head] = Predicted(_nan(runs, data))
+            found[model, head] = Predicted(_nan(runs, data), _nan(runs, data))
             if data.two_part:
-                parts = (_nan(runs, data) for _ in range(3))
-                found[model, TWO_PART.format(head)] = Predicted(*parts)
+                labels, presence, value = (_nan(runs, data) for _ in range(3))
+                found[model, TWO_PART.format(head)] = Predicted(labels, None, presence, value)
     return found
 
 

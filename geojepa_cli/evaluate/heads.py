@@ -6,6 +6,7 @@ labels.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,12 +16,26 @@ from numpy.typing import NDArray
 from geojepa_cli.config.heads import HEADS
 from geojepa_cli.evaluate.folds import Floats, Fold, Rows
 from geojepa_cli.metrics.boosting import fit_boostings
+from geojepa_cli.metrics.label_forms import CLASS, PLAIN, LabelForm, forms_of
 from geojepa_cli.metrics.mlp import fit_mlp
 from geojepa_cli.metrics.ridge import fit_ridges
 
 MLP: dict[str, Any] = {"hidden": 256, "learning_rate": 2e-3}
 SGD: dict[str, Any] = {"hidden": None, "learning_rate": 5e-3, "patience": 10}
 Clamp = tuple[float, float]
+
+
+class Prediction(NamedTuple):
+    """Predictions of a head for m test tiles, each float64 [m].
+
+    Attributes:
+        labels: predicted labels.
+        scores: `labels` before they were rounded to 0 or 1, for figures that need an order of the tiles; otherwise the
+            same as `labels`.
+    """
+
+    labels: Floats
+    scores: Floats
 
 
 class TwoParts(NamedTuple):
@@ -50,11 +65,12 @@ def predict_head(
     fold: Fold,
     clamp: Clamp,
     seed: int,
-) -> Floats:
+) -> Prediction:
     """Fits a prediction head, and returns its predictions for the test tiles.
 
     All heads except `boosting` standardise the vectors: they use the mean and standard deviation of the tiles that they
-    are fitted to. No head reads the labels of test tiles.
+    are fitted to. No head reads the labels of test tiles. All heads except `sgd` try several forms of the labels (see
+    `label_forms`) and use the one with the lowest mean absolute error, in the cross-validation or on validation tiles.
 
     - `linear`: ridge regression in closed form, fitted to training and validation tiles. The penalty is chosen by
       cross-validation over the zoom-14 tiles (groups) that contain these tiles. The result does not depend on `seed`.
@@ -75,7 +91,8 @@ def predict_head(
     Raises:
         ValueError: the head is unknown.
     """
-    return _predict(head, x, y[:, None], groups, fold, (clamp,), seed)[0]
+    forms = (PLAIN,) if head == "sgd" else forms_of(y[np.concatenate([fold.train, fold.val])])
+    return _predict(head, x, y[:, None], groups, fold, (clamp,), (forms,), seed)[0]
 
 
 def predict_two_parts(
@@ -87,10 +104,10 @@ def predict_two_parts(
     fold: Fold,
     clamp: Clamp,
     seed: int,
-) -> tuple[Floats, TwoParts]:
+) -> tuple[Prediction, TwoParts]:
     """Fits a head once as `predict_head` does, and once in two parts.
 
-    The absent value is the label of tiles that have nothing to measure, such as −100 for a tile without a road. The
+    The absent value is the label of tiles that have nothing to measure, such as −100 for tiles without a road. The
     first part predicts whether the label of a tile is another value than the absent value. The second part is fitted
     only to tiles with another label than the absent value, and predicts the label.
 
@@ -103,16 +120,19 @@ def predict_two_parts(
     """
     present = (y != absent).astype(np.float64)
     both = np.column_stack([y, present])
-    plain, presence = _predict(head, x, both, groups, fold, (clamp, (0.0, 1.0)), seed)
+    forms = (PLAIN,) if head == "sgd" else forms_of(y[np.concatenate([fold.train, fold.val])])
+    limits: tuple[Clamp, ...] = (clamp, (0.0, 1.0))
+    plain, presence = _predict(head, x, both, groups, fold, limits, (forms, (PLAIN, CLASS)), seed)
     measured = Fold(_where(fold.train, present), _where(fold.val, present), fold.test, fold.number)
     if not len(measured.train):
         measured = Fold(measured.val, measured.train, fold.test, fold.number)
     if len(measured.train):
-        limits = max(clamp[0], float(y[measured.train].min())), clamp[1]
-        value = predict_head(head, x, y, groups, measured, limits, seed)
+        clamp = max(clamp[0], float(y[measured.train].min())), clamp[1]
+        value = predict_head(head, x, y, groups, measured, clamp, seed).labels
     else:
         value = np.full(len(fold.test), absent)
-    return plain, TwoParts(presence, value, np.where(presence >= 0.5, value, absent))
+    probability = presence.scores
+    return plain, TwoParts(probability, value, np.where(probability >= 0.5, value, absent))
 
 
 def _where(rows: Rows, present: Floats) -> Rows:
@@ -126,32 +146,61 @@ def _predict(
     groups: NDArray[np.int64],
     fold: Fold,
     clamps: tuple[Clamp, ...],
+    forms: tuple[tuple[LabelForm, ...], ...],
     seed: int,
-) -> list[Floats]:
-    """Fits a head to each of the t columns of labels `ys`, float64 [n, t].
+) -> list[Prediction]:
+    """Fits a head to each of the t columns of labels `ys`, float64 [n, t], in the best of the forms in `forms`.
 
     Returns:
-        For each column, the predictions for the m test tiles, limited to the range in `clamps`. [t][m]
+        For each column, the predictions for the m test tiles, limited to the range in `clamps`. [t]
     """
-    columns = range(ys.shape[1])
     test = x[fold.test]
     if head == "linear":
         rows = np.concatenate([fold.train, fold.val])
-        ridges = fit_ridges(x[rows], ys[rows], groups[rows], clamps=clamps)
-        predicted = [ridge.predict(test) for ridge in ridges]
+        ridges = fit_ridges(x[rows], ys[rows], groups[rows], clamps=clamps, forms=forms)
+        found = [(ridge.form, ridge.predict_in_form(test)) for ridge in ridges]
     elif head in ("sgd", "mlp"):
-        features, labels = torch.from_numpy(np.ascontiguousarray(x)), torch.from_numpy(ys)
-        train, val = torch.from_numpy(fold.train), torch.from_numpy(fold.val)
-        known = features[train], features[val]
-        settings = SGD if head == "sgd" else MLP
-        networks = [
-            fit_mlp(known[0], labels[train, t], known[1], labels[val, t], **settings, seed=seed, clamp=clamps[t])
-            for t in columns
-        ]
-        predicted = [network.predict(torch.from_numpy(test)).double().numpy() for network in networks]
+        columns = zip(ys.T, clamps, forms, strict=True)
+        found = [_train_network(head, x, y, fold, clamp, of, seed) for y, clamp, of in columns]
     elif head == "boosting":
-        boosted = fit_boostings(x[fold.train], ys[fold.train], x[fold.val], ys[fold.val], clamps=clamps)
-        predicted = [trees.predict(test) for trees in boosted]
+        known = x[fold.train], ys[fold.train], x[fold.val], ys[fold.val]
+        found = [
+            (trees.form, trees.predict_in_form(test)) for trees in fit_boostings(*known, clamps=clamps, forms=forms)
+        ]
     else:
         raise ValueError(f"head must be one of {HEADS}, got `{head}`")
-    return [np.asarray(one.clip(*clamp), np.float64) for one, clamp in zip(predicted, clamps, strict=True)]
+    return [_prediction(form, values, clamp) for (form, values), clamp in zip(found, clamps, strict=True)]
+
+
+def _train_network(
+    head: str, x: NDArray[np.float32], y: Floats, fold: Fold, clamp: Clamp, forms: Sequence[LabelForm], seed: int
+) -> tuple[LabelForm, Floats]:
+    """Trains the head `sgd` or `mlp` on the labels y [n] in each of several forms.
+
+    Returns the form with the lowest mean absolute error on validation tiles or, without any, on training tiles, and the
+    predictions for the test tiles in this form, [m].
+    """
+    chosen_on = fold.val if len(fold.val) else fold.train
+    features = torch.from_numpy(np.ascontiguousarray(x))
+    train, val, known, test = (
+        features[torch.from_numpy(rows)] for rows in (fold.train, fold.val, chosen_on, fold.test)
+    )
+    settings = SGD if head == "sgd" else MLP
+    best: tuple[float, LabelForm, Floats] | None = None
+    for fitted in (form for form in forms if form is not CLASS):
+        labels = torch.from_numpy(fitted.apply(y))
+        low, high = fitted.apply(np.array(clamp, np.float64)).tolist()
+        network = fit_mlp(train, labels[fold.train], val, labels[fold.val], **settings, seed=seed, clamp=(low, high))
+        predicted, of_test = (network.predict(rows).double().numpy() for rows in (known, test))
+        for form in (form for form in forms if form in (fitted, CLASS)):
+            error = float(np.abs(form.invert(predicted).clip(*clamp) - y[chosen_on]).mean())
+            if best is None or error < best[0]:
+                best = error, form, of_test
+    assert best is not None
+    return best[1:]
+
+
+def _prediction(form: LabelForm, values: Floats, clamp: Clamp) -> Prediction:
+    """Changes predictions in a form, [m], to predictions of labels."""
+    labels = np.asarray(form.invert(values).clip(*clamp), np.float64)
+    return Prediction(labels, np.asarray(values.clip(*clamp), np.float64) if form is CLASS else labels)

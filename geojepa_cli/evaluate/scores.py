@@ -62,10 +62,12 @@ class Predicted:
 
     Attributes:
         labels: predicted labels.
+        scores: predictions before they were rounded to 0 or 1 (see `Prediction`). None: they are the labels.
         presence, value: predictions of the two parts (see `TwoParts`), if the head predicts in two parts.
     """
 
     labels: Floats
+    scores: Floats | None = None
     presence: Floats | None = None
     value: Floats | None = None
 
@@ -92,9 +94,10 @@ def score(
     """
     counted = tested & data.kept
     errors = np.abs(predicted.labels - data.labels)
+    ranked = predicted.labels if predicted.scores is None else predicted.scores
     by_seed: list[dict[str, float | None]] = [
-        _errors(error, tested, counted, dummy) | _figures(labels[counted], data.labels[counted], data.binary)
-        for error, labels in zip(errors, predicted.labels, strict=True)
+        _errors(error, tested, counted, dummy) | _figures(scores[counted], data.labels[counted], data.binary)
+        for error, scores in zip(errors, ranked, strict=True)
     ]
     mean, spread = _over_seeds(by_seed)
     del mean["mae"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from geojepa_cli.metrics.folds import group_folds
+from geojepa_cli.metrics.label_forms import PLAIN, LabelForm
 
 Floats = NDArray[np.float64]
 Clamp = tuple[float, float] | None
@@ -28,8 +30,9 @@ class Ridge:
     Attributes:
         mean, scale: mean and standard deviation of the training features, [d]. A constant feature has the scale 1.
         weight: weight of each standardised feature, [d].
-        bias: mean of the training labels.
+        bias: mean of the training labels, in the form `form`.
         alpha: weight of the penalty, see `fit_ridge`.
+        form: form of the labels to which the regression is fitted.
     """
 
     mean: Floats
@@ -37,9 +40,14 @@ class Ridge:
     weight: Floats
     bias: float
     alpha: float
+    form: LabelForm = PLAIN
 
     def predict(self, x: NDArray[np.floating]) -> Floats:
         """Returns predicted labels [n] for features [n, d]."""
+        return self.form.invert(self.predict_in_form(x))
+
+    def predict_in_form(self, x: NDArray[np.floating]) -> Floats:
+        """Returns predicted labels in the form `form`, [n], for features [n, d]."""
         return (np.asarray(x, np.float64) - self.mean) / self.scale @ self.weight + self.bias
 
 
@@ -105,8 +113,12 @@ def fit_ridges(
     folds: int = 5,
     seed: int = 0,
     clamps: Sequence[Clamp] = (),
+    forms: Sequence[Sequence[LabelForm]] = (),
 ) -> list[Ridge]:
     """Fits one ridge regression for each column of labels, as `fit_ridge` does for one column.
+
+    The same cross-validation chooses the form of the labels. If several forms have the same error, the first is used.
+    If cross-validation is impossible or there is only one `alpha`, the first form is used.
 
     Args:
         x: features [n, d].
@@ -117,10 +129,13 @@ def fit_ridges(
         seed: random seed of the folds.
         clamps: for each column, the minimum and maximum to which predictions in the cross-validation are clipped, or
             None. Empty: no predictions are clipped.
+        forms: for each column, the forms of labels to try. Empty: only plain labels.
     """
-    labels = torch.from_numpy(np.ascontiguousarray(ys, np.float64))
+    wanted: Floats = np.ascontiguousarray(ys, np.float64)
+    tried = [_Tried(column, form) for column, of in enumerate(forms or [(PLAIN,)] * ys.shape[1]) for form in of]
+    labels = torch.from_numpy(np.column_stack([one.form.apply(wanted[:, one.column]) for one in tried]))
     shift: Floats = x.mean(axis=0, dtype=np.float64)
-    chosen = [alphas[len(alphas) // 2]] * labels.shape[1]
+    error = np.zeros((len(alphas), len(tried)))
     if len(alphas) == 1 or len(np.unique(groups)) < 2:
         parts = [np.arange(len(x))]
     else:
@@ -130,27 +145,49 @@ def fit_ridges(
     sums = [_moments(x, labels, rows, shift) for rows in parts] if tall else []
     total = reduce(_Moments.__add__, sums) if tall else None
     if len(parts) > 1:
-        error = np.zeros((len(alphas), labels.shape[1]))
         for index, held_out in enumerate(parts):
             if total is not None:
                 fitted = _solve_tall(total - sums[index], total, shift, alphas)
             else:
                 rest = np.concatenate([rows for place, rows in enumerate(parts) if place != index])
                 fitted = _solve_wide(np.asarray(x[np.sort(rest)], np.float64), labels[np.sort(rest)], alphas)
-            error += _errors(fitted, x, labels, held_out, clamps)
-        best = error == error.min(axis=0)
-        chosen = [max(alpha for alpha, lowest in zip(alphas, column, strict=True) if lowest) for column in best.T]
-    values = tuple(sorted(set(chosen)))
+            error += _errors(fitted, x, wanted, tried, held_out, clamps)
+    else:
+        error[np.arange(len(alphas)) != len(alphas) // 2] = np.inf
+    chosen = [_best(error, alphas, tried, column) for column in range(ys.shape[1])]
+    values = tuple(sorted({alpha for _, alpha in chosen}))
     if total is not None:
         final = _solve_tall(total, total, shift, values)
     else:
         final = _solve_wide(np.asarray(x, np.float64), labels, values)
-    return [final.ridge(values.index(alpha), column) for column, alpha in enumerate(chosen)]
+    return [final.ridge(values.index(alpha), place, tried[place].form) for place, alpha in chosen]
+
+
+class _Tried(NamedTuple):
+    """A form in which a column of labels is tried."""
+
+    column: int
+    form: LabelForm
+
+
+def _best(error: Floats, alphas: tuple[float, ...], tried: Sequence[_Tried], column: int) -> tuple[int, float]:
+    """Returns the place of the best form of a column of labels in `tried`, and the best `alpha`.
+
+    Args:
+        error: error with each `alpha` and each form, [a, t].
+        alphas: values of `alpha`.
+        tried: forms.
+        column: column of labels.
+    """
+    places = [place for place, one in enumerate(tried) if one.column == column]
+    place = min(places, key=lambda one: float(error[:, one].min()))
+    lowest = error[:, place] == error[:, place].min()
+    return place, max(alpha for alpha, found in zip(alphas, lowest, strict=True) if found)
 
 
 @dataclass(frozen=True)
 class _Solutions:
-    """Ridge regressions with every `alpha` [a] and for every column of labels [t].
+    """Ridge regressions with every `alpha` [a] and for every form of every column of labels [t].
 
     Attributes:
         mean, scale: mean and standard deviation of the features, [d].
@@ -165,9 +202,9 @@ class _Solutions:
     bias: Tensor
     alphas: tuple[float, ...]
 
-    def ridge(self, place: int, column: int) -> Ridge:
+    def ridge(self, place: int, column: int, form: LabelForm) -> Ridge:
         weight = np.ascontiguousarray(self.weight[place, :, column].numpy())
-        return Ridge(self.mean.numpy(), self.scale.numpy(), weight, float(self.bias[column]), self.alphas[place])
+        return Ridge(self.mean.numpy(), self.scale.numpy(), weight, float(self.bias[column]), self.alphas[place], form)
 
 
 def _moments(x: NDArray[np.floating], labels: Tensor, rows: NDArray[np.int64], shift: Floats) -> _Moments:
@@ -226,14 +263,19 @@ def _usable(scale: Tensor, mean: Tensor) -> Tensor:
 
 
 def _errors(
-    fitted: _Solutions, x: NDArray[np.floating], labels: Tensor, rows: NDArray[np.int64], clamps: Sequence[Clamp]
+    fitted: _Solutions,
+    x: NDArray[np.floating],
+    ys: Floats,
+    tried: Sequence[_Tried],
+    rows: NDArray[np.int64],
+    clamps: Sequence[Clamp],
 ) -> Floats:
-    """Returns the sum of absolute errors on some rows for each `alpha` and column of labels, float64 [a, t]."""
+    """Returns the sum of absolute errors of labels on some rows, for each `alpha` and each form, float64 [a, t]."""
     a, d, t = fitted.weight.shape
     features = (torch.from_numpy(x[rows].astype(np.float64)) - fitted.mean) / fitted.scale
     predicted = (features @ fitted.weight.permute(1, 0, 2).reshape(d, a * t)).reshape(-1, a, t) + fitted.bias
-    for column, clamp in enumerate(clamps):
-        if clamp is not None:
-            predicted[:, :, column] = predicted[:, :, column].clamp(*clamp)
-    errors: Floats = (predicted - labels[torch.from_numpy(rows)][:, None]).abs().sum(0).numpy()
+    errors = np.empty((a, t))
+    for place, (column, form) in enumerate(tried):
+        found, clamp = form.invert(predicted[:, :, place].numpy()), clamps[column] if clamps else None
+        errors[:, place] = np.abs((found if clamp is None else found.clip(*clamp)) - ys[rows, column, None]).sum(0)
     return errors

@@ -84,7 +84,7 @@ def _rebuild(remains: Remains) -> Hint:
 # schema 4: scores in `report.json` have the reference of their model
 PROBES = Stage(
     "probes",
-    version=6,
+    version=7,
     schema=4,
     rebuild=_rebuild,
     variant=("masked", "without_shared", "fold"),

@@ -68,7 +68,7 @@ def test_no_head_reads_the_labels_of_test_tiles(head: str) -> None:
     changed = data.labels.copy()
     changed[fold.test] = np.random.default_rng(2).uniform(-500, 500, len(fold.test))
     for predict in (
-        lambda labels: predict_head(head, vectors, labels, data.groups, fold, clamp, 0),
+        lambda labels: predict_head(head, vectors, labels, data.groups, fold, clamp, 0).labels,
         lambda labels: predict_two_parts(head, vectors, labels, SPEED, data.groups, fold, clamp, 0)[1].combined,
     ):
         np.testing.assert_array_equal(predict(data.labels), predict(changed))

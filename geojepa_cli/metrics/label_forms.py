@@ -1,0 +1,64 @@
+"""Forms of labels. A head is fitted to labels in one form, and its predictions are changed back to plain labels.
+
+A head that minimises the squared error predicts a mean, but heads are compared by their absolute error, which the
+median minimises. Where many labels are small and a few are large, as for counts, the square of the mean of their square
+roots is closer to the median than their mean is. Where all labels are 0 or 1, the median is one of the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+class LabelForm(NamedTuple):
+    """A form of labels.
+
+    Attributes:
+        name: name of the form.
+        apply: function that changes labels to this form, [n] -> [n].
+        invert: function that changes predictions in this form to labels, [n] -> [n].
+    """
+
+    name: str
+    apply: Callable[[Floats], Floats]
+    invert: Callable[[Floats], Floats]
+
+
+def _same(values: Floats) -> Floats:
+    return values
+
+
+def _root(values: Floats) -> Floats:
+    roots: Floats = np.sqrt(values.clip(min=0.0))
+    return roots
+
+
+def _square(values: Floats) -> Floats:
+    squares: Floats = np.square(values.clip(min=0.0))
+    return squares
+
+
+def _class(values: Floats) -> Floats:
+    return (values >= 0.5).astype(np.float64)
+
+
+PLAIN = LabelForm("plain", _same, _same)
+ROOT = LabelForm("square root", _root, _square)
+CLASS = LabelForm("class", _same, _class)  # predictions are rounded to 0 or 1
+
+
+def forms_of(labels: Floats) -> tuple[LabelForm, ...]:
+    """Returns the forms that are suitable for labels [n]. The first is always `PLAIN`.
+
+    Labels that are all 0 or 1 can also be predicted as classes. Other labels of which none is negative can also be
+    predicted through their square roots.
+    """
+    if bool(np.isin(labels, (0.0, 1.0)).all()):
+        return PLAIN, CLASS
+    return (PLAIN, ROOT) if float(labels.min()) >= 0.0 else (PLAIN,)
