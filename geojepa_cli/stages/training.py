@@ -236,7 +236,7 @@ def model_config(model: Artifact) -> RunConfig:
     from geojepa_cli.config.load import load_run_config
 
     try:
-        return load_run_config(str(model.file(CONFIG)))
+        return load_run_config(str(model.verified_file(CONFIG)))
     except UsageError as error:  # `pretrain` wrote the file, so this is a data error
         raise model.broken(error.message) from error
 

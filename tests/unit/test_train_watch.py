@@ -15,7 +15,7 @@ from synthetic_workspace import add_region, new_workspace
 from training import SMALL, config_of, kill_at, open_data, train_in, write_region
 
 from geojepa_cli.config.names import METRICS
-from geojepa_cli.errors import InterruptedRunError, MissingExtraError, NotFoundError, UsageError
+from geojepa_cli.errors import DataError, InterruptedRunError, MissingExtraError, NotFoundError, UsageError
 from geojepa_cli.models.jepa.pretraining import JepaPretraining, build
 from geojepa_cli.stages import embed, pretrain
 from geojepa_cli.stages.embedding_model import find_model
@@ -285,3 +285,14 @@ def test_tensorboard_that_is_not_installed_is_an_error_with_the_command(
         pretrain(workspace, "tiny", "oak", [*SMALL, "train.max_steps=1", "train.tensorboard=true"], name="m")
     assert "pip install 'geojepa[tensorboard]'" in str(caught.value.hint)
     assert not list((tmp_path / "workspace" / "models").glob("*.partial"))
+
+
+def test_a_changed_configuration_that_fits_the_weights_is_refused(tmp_path: Path) -> None:
+    workspace = new_workspace(tmp_path / "workspace")
+    add_region(workspace, "oak", seed=1)
+    made = pretrain(workspace, "tiny", "oak", [*SMALL, "model.sketch_dim=16", "train.max_steps=0"], name="m")
+    path = made.path / "config.yaml"
+    path.chmod(0o644)
+    path.write_text(path.read_text().replace("sketch_dim: 16", "sketch_dim: 24"))
+    with pytest.raises(DataError, match="differs from the checksum"):
+        embed(workspace, "m", "oak")
