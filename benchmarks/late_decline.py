@@ -3,8 +3,8 @@
 Trains a variant for many passes over two regions, keeps its weights at regular steps, and probes all of them on the
 regions of the split `dev` of `transfer.py`, of which training saw no tile: masked tasks, linear head, cross-validated
 over zoom-14 groups. A score is the mean over tasks of MAE / MAE of Dummy. The last weights are compared with the best
-ones; the difference has a 95 % paired interval over groups. The best ones are chosen by the same tiles, so the
-difference is rather too large than too small. Also prints the rank correlation (Spearman) of each label-free figure of
+ones; the difference has a 95 % paired interval over groups. The best ones are chosen on the same tiles, so the
+difference overestimates the decline. Also prints the rank correlation (Spearman) of each label-free figure of
 the training log with the score. Prints JSON, and writes a plot of the scores over the schedules.
 
     python benchmarks/late_decline.py --workspace workspace --variant t --variant t-ramps --out decline

@@ -49,7 +49,7 @@ from geojepa_cli.workspace.workspace import Workspace
 
 TASKS = ("traffic_signals", "building_count", "bridge", "car_bridge", "max_speed")
 FOLDS = 5
-SAME_POOLING = "tagpool-counts"  # TagPool with the pooling of our models
+SAME_POOLING = "tagpool-counts"  # TagPool with the pooling and the sketch of our models
 
 # Both parts of both splits have regions in the US and in Europe.
 SPLITS = {
@@ -217,14 +217,16 @@ def _row(rows: Mapping[tuple[str, str], str], ref: str, head: str) -> str:
 
 
 def scores(errors: Mapping[str, TaskErrors], models: Iterable[str], against: Sequence[str]) -> dict[str, Any]:
-    """Returns the score of each model, by task and their mean, and paired differences from the models in `against`.
+    """Returns the score of each model, by task and their mean, and paired differences from other models.
 
-    `differences` are of the mean over tasks, `by_task` in it of single tasks.
+    The others are those in `against`, the first weights of the same variant, and Dummy. `differences` are of the mean
+    over tasks, `by_task` in it of single tasks.
     """
     result: dict[str, Any] = {}
     known = {DUMMY, *models}
     for name in models:
-        others = [other for other in (*against, f"{name} ({FIRST_WEIGHTS})") if other in known and other != name]
+        compared = dict.fromkeys([*against, f"{name} ({FIRST_WEIGHTS})", DUMMY])
+        others = [other for other in compared if other in known and other != name]
         result[name] = {
             "score": score(errors, name),
             "by_task": relative_errors(errors, name),
@@ -252,7 +254,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--variant", action="append", choices=names, help="can be repeated; default: all without images"
     )
     parser.add_argument("--baseline", action="append", help="model to test as it is; default: those of tags")
-    parser.add_argument("--against", action="append", help="compare all others with it; default: tagpool-counts, dummy")
+    parser.add_argument("--against", action="append", help=f"also compare all others with it; default: {SAME_POOLING}")
     parser.add_argument("--first", action="store_true", help="also test the first weights of each variant")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tokens", type=float, default=25e6, help="tokens to train each model with")
@@ -265,7 +267,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         first = [f"{name}{FIRST}" for name in options.variant if not name.endswith(FIRST)]
         options.variant = list(dict.fromkeys([*options.variant, *first]))
     options.baseline = options.baseline or ["tagpool", SAME_POOLING, "tag-counts", "tag-log-counts"]
-    options.against = options.against or [SAME_POOLING, DUMMY]
+    tested = {*map(_title, options.variant), *options.baseline, DUMMY}
+    if wrong := [name for name in options.against or () if name not in tested]:
+        parser.error(f"argument --against: `{wrong[0]}` is not tested; choose from {', '.join(sorted(tested))}")
+    options.against = options.against or [SAME_POOLING]
     options.head = options.head or ["linear"]
     return options
 

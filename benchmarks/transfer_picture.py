@@ -3,7 +3,7 @@
     python benchmarks/transfer.py --workspace workspace --split final --out final.json
     python benchmarks/transfer_picture.py final.json docs/transfer.png
 
-The colour of a model tells whether it was pretrained.
+The picture shows the linear head. Pretrained models have another colour than the others.
 """
 
 from __future__ import annotations
@@ -44,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if len(given) != 2:
         raise SystemExit(f"error: expected RESULT.json and PICTURE.png\n\n{__doc__}")
     result = json.loads(Path(given[0]).read_text(encoding="utf-8"))
+    if any(HEAD not in result[part] for part in PARTS):
+        raise SystemExit(f"error: `{given[0]}` has no scores of the head `{HEAD}`; run transfer.py with --head {HEAD}")
     print("\n".join(table(result)))
     draw(result, Path(given[1]))
 

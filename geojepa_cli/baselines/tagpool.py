@@ -1,6 +1,7 @@
 """TagPool: a baseline that averages the text embeddings of tags, without training (GeoJEPA thesis, section 7.3).
 
-`TagPoolCounts` has the pooling and the sketch of our JEPA models, so that a difference from them is learned.
+`TagPoolCounts` also has the pooling and the sketch of our JEPA models. A difference from them then comes from their
+encoder, its weights of tags, or its training. Their first weights show which part is learned.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ CHECKPOINT = "checkpoint.safetensors"  # of an unfinished run
 NO_ENCODER = "none"  # value of options such as `--geometry-encoder`
 
 _DIGITS = 12
-_SUFFIX = re.compile(r"-(best|step-(?:0|[1-9][0-9]*))\Z")
+_SUFFIX = re.compile(r"-(best|step-(?:0|[1-9][0-9]{0,9}))\Z")  # at most `MAX_COUNT` steps
 
 
 def checksum_version(sha256: str) -> str:

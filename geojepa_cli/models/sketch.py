@@ -1,10 +1,18 @@
-"""Appends the sketch of a tile's tags to its vector, see `nn.sketch`."""
+"""Appends the sketch of a tile's tags to its vector, see `nn.sketch`.
+
+The signs of the projection come from a hash of the tag (feature hashing, Weinberger et al. 2009), so they are the same
+on every computer, and no weights are stored.
+"""
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from geojepa_cli.models.base import BatchVectors, FrozenInputs
 from geojepa_cli.nn.sketch import TagSketch
@@ -16,7 +24,7 @@ def tag_sketch(inputs: FrozenInputs, width: int) -> TagSketch | None:
     """Returns the sketch of the frequent tags and keys, on the device of `inputs`. None if the width is 0."""
     if width == 0:
         return None
-    return TagSketch(inputs.tag_list.frequent_columns().to(inputs.device), frequent_tags(), width)
+    return TagSketch(inputs.tag_list.frequent_columns().to(inputs.device), tag_signs(frequent_tags(), width))
 
 
 def append_sketch(found: BatchVectors, sketch: TagSketch | None, batch: TileBatch) -> BatchVectors:
@@ -24,3 +32,21 @@ def append_sketch(found: BatchVectors, sketch: TagSketch | None, batch: TileBatc
     if sketch is None:
         return found
     return replace(found, tiles=torch.cat([found.tiles, sketch(batch).to(found.tiles.dtype)], dim=1))
+
+
+def tag_signs(texts: Sequence[str], width: int) -> Tensor:
+    """Returns the signs of the projection, −1 or 1, for the presence of each tag or key, then for its count.
+
+    They are the bits of SHAKE-256 of `presence:` or `count:` and the tag or key, the highest bit of each byte first.
+
+    Args:
+        texts: the C tags and keys.
+        width: number of signs S of each. A multiple of 8.
+    Returns:
+        Signs. float32 [2·C, S]
+    """
+    if width % 8:
+        raise ValueError(f"width {width} is not a multiple of 8")
+    hashes = [hashlib.shake_256(f"{kind}:{text}".encode()) for kind in ("presence", "count") for text in texts]
+    digests = np.frombuffer(b"".join(one.digest(width // 8) for one in hashes), np.uint8)
+    return torch.from_numpy(np.unpackbits(digests).reshape(-1, width) * np.float32(2) - 1)

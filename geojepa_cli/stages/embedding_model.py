@@ -274,7 +274,7 @@ def find_model(
     names, (plain, suffix) = workspace.names("models"), split_suffix(name)
     if name not in names and suffix and plain in names:
         artifact = workspace.find("models", f"{plain}{at}{id_}")
-        return Model(name, artifact, file=other_weights(artifact, suffix))
+        return Model(name, artifact, file=other_weights(artifact, suffix, ref))
     if name not in names:
         preset, others = f"{name}.yaml", SUPERVISED if supervised else ()
         known = [] if preset in packed_configs() else [*names, *registry.BASELINES, *shipped_names(), *others]

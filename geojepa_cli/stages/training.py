@@ -236,33 +236,38 @@ def model_config(model: Artifact) -> RunConfig:
     from geojepa_cli.config.load import load_run_config
 
     try:
-        return load_run_config(str(model.file(CONFIG)))
+        return load_run_config(str(model.verified_file(CONFIG)))
     except UsageError as error:  # `pretrain` wrote the file, so this is a data error
         raise model.broken(error.message) from error
 
 
-def other_weights(model: Artifact, suffix: str) -> str:
+def other_weights(model: Artifact, suffix: str, ref: str) -> str:
     """Returns the name of the file with other weights of a model than the last.
 
     Args:
         model: the model.
         suffix: `best` for the weights that `train.select` chose, `step-N` for those of a step in `train.keep_at`.
+        ref: reference that the user gave, for the hint.
 
     Raises:
         NotFoundError: these weights were not kept, or the run had fewer steps.
     """
     step = suffix.removeprefix("step-")
     name = BEST_WEIGHTS if step == suffix else KEPT_WEIGHTS.format(step=step)
-    if (model.path / name).is_file():
-        return name
-    kept, done = {"train.select": "rankme_tiles"}, int(dict(model.counts).get("steps", 0))
-    if step != suffix:
+    done = int(dict(model.counts).get("steps", 0))
+    if step != suffix and int(step) >= done:
         if int(step) == done:
             return WEIGHTS
-        if int(step) > done:
-            raise NotFoundError(f"`{model.full_ref}` has {done:,} steps of training, and none {int(step):,}")
+        last = hints.instead(("--model", ref), ("--model", model.ref))
+        message = f"`{model.full_ref}` was trained for {console.counted(done, 'step')}, so it has no step {int(step):,}"
+        raise NotFoundError(message, last)
+    if (model.path / name).is_file():
+        return name
+    kept = {"train.select": "rankme_tiles"}
+    if step != suffix:
         kept = {"train.keep_at": str(sorted({*model_config(model).train.keep_at, int(step)}))}
-    hint = hints.run("pretrain", config=model.path / CONFIG, name=model.name, set=kept)
+    # the hint has the regions and the seed of the training, not the options of the failed command
+    hint = model.rebuild_hint().adding(set=kept)
     raise NotFoundError(f"`{model.full_ref}` does not have these weights: `{name}` does not exist", hint)
 
 

@@ -130,6 +130,7 @@ class _Run(Generic[BatchT]):
             self.log = MetricsLog(folder / METRICS, self.progress.metrics_bytes, board)
             self.watch = Watch(data.monitor(seed), config, folder, self.progress.watch)
             self.watch.settle()
+            self.watch.forget_later(self.progress.step)
 
     def train(self, steps: Iterator[Prepared], meter: Meter | None) -> Result:
         self.model.module.train()

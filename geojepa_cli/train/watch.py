@@ -95,6 +95,16 @@ class Watch(Generic[BatchT]):
             if self._best is None or path != self._candidate():
                 path.unlink()
 
+    def forget_later(self, step: int) -> None:
+        """Deletes weights of chosen steps after a step.
+
+        Called when a run starts or resumes at this step. The interrupted run saved such weights after its last
+        checkpoint. With a time limit, the resumed run may end before it saves them again.
+        """
+        for kept in self._config.keep_at:
+            if kept > step:
+                (self._folder / KEPT_WEIGHTS.format(step=kept)).unlink(missing_ok=True)
+
     def _select(
         self, model: Pretrainable[BatchT], figures: Mapping[str, float], step: int, share: float, healthy: bool
     ) -> None:
@@ -130,7 +140,8 @@ def publish_best(folder: Path, config: TrainConfig) -> None:
         shutil.copyfile(path, folder / BEST_WEIGHTS)
     if config.select != "none" and not found:
         console.warn(f"no `{BEST_WEIGHTS}`: the model did not have healthy vectors at any step after the warm-up")
-    missing = [step for step in config.keep_at if not (folder / KEPT_WEIGHTS.format(step=step)).is_file()]
+    steps = sorted(set(config.keep_at))
+    missing = [step for step in steps if not (folder / KEPT_WEIGHTS.format(step=step)).is_file()]
     if missing:
         console.warn(f"no weights of step {', '.join(map(str, missing))} of `train.keep_at`: the run ended before")
 

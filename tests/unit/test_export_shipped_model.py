@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import itertools
 import json
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -17,14 +19,15 @@ from synthetic_workspace import add_region, new_workspace
 from training import config_of, open_data, train_in, write_region
 
 from geojepa_cli import stages
-from geojepa_cli.config.load import load_config
-from geojepa_cli.config.names import BEST_WEIGHTS, CONFIG, WEIGHTS
+from geojepa_cli.config.load import load_config, load_run_config
+from geojepa_cli.config.names import BEST_WEIGHTS, CARD, CONFIG, WEIGHTS
 from geojepa_cli.errors import DataError
 from geojepa_cli.export import shipped_model
 from geojepa_cli.export.shipped_card import read_header
 from geojepa_cli.export.shipped_model import ship_model
 from geojepa_cli.models.jepa.embedder import load
 from geojepa_cli.models.published import FORMAT, save_model
+from geojepa_cli.stages.shipped import FOLDER
 from geojepa_cli.store.tensors import read_tensors, save_tensors
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -174,6 +177,22 @@ def test_the_tool_needs_the_regions_of_a_folder_without_a_manifest(source: Path,
     for wrong in (["--figure", "t", "d", "s", "high"], ["--name", ".."]):
         done = run_tool(source, *into, "--regions", "a", *wrong)
         assert done.returncode == 2
+
+
+@pytest.mark.parametrize("name", ["geojepa-small", "polygon-gnn"])
+def test_the_command_of_a_shipped_card_has_the_configuration_of_the_model(name: str) -> None:
+    card = (FOLDER / name / CARD).read_text(encoding="utf-8")
+    command = card.partition("## Made by")[2].split("```")[1]
+    words = shlex.split(command.replace("(", " ").replace(")", " "))
+    given: dict[str, list[str]] = {"--config": [], "--set": []}
+    for option, value in itertools.pairwise(words):
+        if option in given:
+            given[option].append(value)
+    (config,) = given["--config"]
+    made = load_run_config(config, given["--set"]).model_dump()
+    kept = load_run_config(str(FOLDER / name / CONFIG)).model_dump()
+    for section in made.keys() - {"train"}:
+        assert made[section] == kept[section]
 
 
 def test_git_and_so_the_wheel_do_not_leave_out_shipped_models() -> None:

@@ -18,8 +18,7 @@ from geojepa_cli.errors import UsageError
 from geojepa_cli.models.base import FrozenInputs
 from geojepa_cli.models.jepa.embedder import load
 from geojepa_cli.models.published import save_model
-from geojepa_cli.models.sketch import tag_sketch
-from geojepa_cli.nn.sketch import TagSketch, tag_signs
+from geojepa_cli.models.sketch import tag_signs, tag_sketch
 from geojepa_cli.tags.frequent import frequent_tags
 
 INPUTS = FrozenInputs(tag_table(), tags=LISTED)
@@ -59,13 +58,15 @@ def test_signs_are_balanced_and_do_not_change() -> None:
 
 def test_inner_products_are_close_to_those_of_the_counts() -> None:
     batch = random_batch([40, 9, 25, 60, 14, 33])
-    columns, texts = LISTED.frequent_columns(), frequent_tags()
+    texts = frequent_tags()
     exact = torch.zeros(6, 2 * len(texts))
     for tile, counts in enumerate(slow_counts(batch)):
         for text, count in counts.items():
             exact[tile, texts.index(text)] = 1.0
             exact[tile, len(texts) + texts.index(text)] = math.log(1 + count)
-    found = TagSketch(columns, texts, 2048)(batch)
+    sketch = tag_sketch(INPUTS, 2048)
+    assert sketch is not None
+    found = sketch(batch)
     lengths = exact.norm(dim=1)
     allowed = 4 / math.sqrt(2048) * lengths[:, None] * lengths  # four standard deviations
     assert bool(((found @ found.T - exact @ exact.T).abs() < allowed).all())

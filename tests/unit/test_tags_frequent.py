@@ -14,9 +14,11 @@ from synthetic_store import write_synthetic_processed
 
 from geojepa_cli.baselines.tag_counts import TagCounts
 from geojepa_cli.stages.embedding_model import Model
+from geojepa_cli.stages.embeddings import EMBEDDINGS
+from geojepa_cli.stages.training import MODELS
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.tags import frequent
-from geojepa_cli.tags.frequent import frequent_tags
+from geojepa_cli.tags.frequent import frequent_tags, list_version
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOL = ROOT / "tools/frequent_tags.py"
@@ -51,6 +53,11 @@ def test_embeddings_of_another_list_have_another_id(tmp_path: Path, monkeypatch:
     assert Model(TagCounts.name).params == before
     (tmp_path / "list.txt").write_text("\n".join(frequent_tags()[::-1]))
     assert Model(TagCounts.name).params != before
+
+
+def test_another_list_needs_new_versions_of_the_stages_that_do_not_record_it() -> None:
+    # the ids of models and of their embeddings do not depend on the list, which summaries and sketches read (ADR 23)
+    assert (list_version(), MODELS.version, EMBEDDINGS.version) == ("sha256-0b79233e10e1", 1, 1)
 
 
 def test_the_list_has_600_different_tags_and_keys_and_no_street() -> None:

@@ -15,7 +15,7 @@ from synthetic_workspace import add_region, new_workspace
 from training import SMALL, config_of, kill_at, open_data, train_in, write_region
 
 from geojepa_cli.config.names import METRICS
-from geojepa_cli.errors import InterruptedRunError, MissingExtraError, NotFoundError, UsageError
+from geojepa_cli.errors import DataError, InterruptedRunError, MissingExtraError, NotFoundError, UsageError
 from geojepa_cli.models.jepa.pretraining import JepaPretraining, build
 from geojepa_cli.stages import embed, pretrain
 from geojepa_cli.stages.embedding_model import find_model
@@ -171,15 +171,30 @@ def test_weights_of_chosen_steps_are_kept_and_can_embed(tmp_path: Path) -> None:
         embed(workspace, "m-step-4", "oak")
     assert "train.keep_at=[0, 3, 4]" in str(caught.value.hint)
     assert find_model(workspace, "m-step-5").file == "weights.safetensors"
-    with pytest.raises(NotFoundError, match="has 5 steps of training, and none 6"):
-        embed(workspace, "m-step-6", "oak")
-    for name in ("m-step-03", "m-step-"):
+    for step in (6, 9_999_999_999):
+        with pytest.raises(NotFoundError, match=f"trained for 5 steps, so it has no step {step:,}") as later:
+            embed(workspace, f"m-step-{step}", "oak")
+        assert f"embed --model {steps.ref}" in str(later.value.hint)
+    for name in ("m-step-03", "m-step-", f"m-step-{'9' * 5000}"):
         with pytest.raises(NotFoundError, match="unknown model"):
             embed(workspace, name, "oak")
     for name in ("m-step-3", "m-best"):
         with pytest.raises(UsageError, match=r"stands for other weights of the model `m`") as refused:
             pretrain(workspace, "tiny", "oak", [*SMALL, "train.max_steps=0"], name=name)
         assert f"--name {name.replace('step-3', 'step3')}-model" in str(refused.value.hint)
+
+
+def test_the_hint_for_other_weights_trains_on_the_regions_of_the_model_and_with_its_seed(tmp_path: Path) -> None:
+    workspace = new_workspace(tmp_path / "workspace")
+    trained_on = add_region(workspace, "oak", seed=1)
+    add_region(workspace, "elm", seed=2)
+    made = pretrain(workspace, "tiny", "oak", [*SMALL, "train.max_steps=3"], name="m", seed=5)
+    for suffix, setting in (("best", "train.select=rankme_tiles"), ("step-2", "'train.keep_at=[2]'")):
+        with pytest.raises(NotFoundError) as caught:
+            embed(workspace, f"m-{suffix}", "elm")
+        hint = str(caught.value.hint)
+        assert f"pretrain --config {made.path / 'config.yaml'} --name m" in hint and f"--set {setting}" in hint
+        assert f"--region {trained_on.name}" in hint and "--seed 5" in hint and "elm" not in hint
 
 
 def test_the_first_weights_of_a_trained_model_saw_no_tile(tmp_path: Path) -> None:
@@ -211,6 +226,18 @@ def test_an_interrupted_run_keeps_the_weights_of_earlier_steps(
     made = pretrain(workspace, "tiny", "oak", settings, name="m")
     assert {path.name for path in made.path.glob("weights-*")} == {f"weights-step-{n}.safetensors" for n in (0, 3, 9)}
     assert "no weights of step 99 of `train.keep_at`" in capsys.readouterr().err
+
+
+def test_a_resumed_run_that_ends_earlier_does_not_have_later_weights_of_the_interrupted_run(
+    region: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = config_of("train.max_minutes=60", "train.epochs=null", "train.keep_at=[0,3,7]", "train.checkpoint_every=5")
+    kill_at(9, monkeypatch, tmp_path, region, config)
+    assert (tmp_path / "weights-step-7.safetensors").is_file()
+    shorter = config.train.model_copy(update={"max_steps": 6})  # in place of a time limit
+    data = open_data(region, config)
+    train(build(config, data.inputs, 0), data, shorter, tmp_path, 0)
+    assert {path.name for path in tmp_path.glob("weights-step-*")} == {f"weights-step-{n}.safetensors" for n in (0, 3)}
 
 
 def test_a_run_without_a_step_after_the_warm_up_has_no_chosen_weights_and_says_so(
@@ -258,3 +285,14 @@ def test_tensorboard_that_is_not_installed_is_an_error_with_the_command(
         pretrain(workspace, "tiny", "oak", [*SMALL, "train.max_steps=1", "train.tensorboard=true"], name="m")
     assert "pip install 'geojepa[tensorboard]'" in str(caught.value.hint)
     assert not list((tmp_path / "workspace" / "models").glob("*.partial"))
+
+
+def test_a_changed_configuration_that_fits_the_weights_is_refused(tmp_path: Path) -> None:
+    workspace = new_workspace(tmp_path / "workspace")
+    add_region(workspace, "oak", seed=1)
+    made = pretrain(workspace, "tiny", "oak", [*SMALL, "model.sketch_dim=16", "train.max_steps=0"], name="m")
+    path = made.path / "config.yaml"
+    path.chmod(0o644)
+    path.write_text(path.read_text().replace("sketch_dim: 16", "sketch_dim: 24"))
+    with pytest.raises(DataError, match="differs from the checksum"):
+        embed(workspace, "m", "oak")

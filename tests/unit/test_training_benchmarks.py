@@ -51,7 +51,9 @@ def test_each_model_has_the_protocol_of_its_name(transfer: Any, workspace: Works
     result = json.loads(out.read_text(encoding="utf-8"))
     table = result["masked"]["linear"]
     assert {"transfer", "unseen groups", "seen", "first weights", "tagpool", "tagpool-counts"} < set(table)
-    assert set(table["seen"]["differences"]) == {"tagpool-counts", "first weights", "transfer", "unseen groups"}
+    assert set(table["seen"]["differences"]) == {
+        *("tagpool-counts", "first weights", "transfer", "unseen groups", "dummy")
+    }
     groups = {
         name: set(workspace.find("models", f"{name}-tiny-0").file("trained_groups.txt").read_text().split())
         for name in ("transfer", "unseen", "seen")
@@ -88,3 +90,14 @@ def test_weights_of_all_kept_steps_are_compared(
     assert (out / "t-0.png").read_bytes().startswith(b"\x89PNG")
     made = workspace.find("models", "decline-t-0")
     assert len(list(made.path.glob("weights-step-*"))) == 2
+
+
+def test_a_figure_that_prefers_better_weights_has_a_positive_correlation(transfer: Any) -> None:
+    import benchmarks.late_decline as script
+
+    scores = (0.9, 0.7, 0.8, 0.6)  # lower is better
+    lines: list[dict[str, Any]] = [{"step": 0, "loss": 9.0, "rankme_tiles": 99.0}]  # without a score
+    for step, score in enumerate(scores, 1):
+        figures = {"loss": 10 * score, "rankme_tiles": 100 * score, "probe": 1 - score, "rankme_tokens": 5.0}
+        lines.append({"step": step, "score": score, **figures})
+    assert script.correlations(lines) == {"loss": 1.0, "rankme_tiles": -1.0, "probe": 1.0}

@@ -129,3 +129,21 @@ def test_without_a_region_apart_from_the_tested_ones_nothing_is_trained(transfer
     with pytest.raises(SystemExit, match="no region to train on"):
         run(transfer, made, "--variant", "tiny")
     assert made.names("models") == made.names("tasks") == []
+
+
+def test_a_comparison_with_a_chosen_model_can_be_drawn(
+    transfer: ModuleType, workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ("--variant", "tag-ae", "--baseline", "tagpool")
+    result = run(transfer, workspace, *given, "--against", "tagpool")
+    assert set(result["masked"]["linear"]["tag-ae"]["differences"]) == {"tagpool", "dummy"}
+    file = workspace.root / "transfer.json"
+    check_picture(file, result, capsys)
+    file.write_text(json.dumps({**result, "plain": {"mlp": {}}}))
+    from benchmarks import transfer_picture
+
+    with pytest.raises(SystemExit, match="no scores of the head `linear`"):
+        transfer_picture.main([str(file), str(file.with_suffix(".png"))])
+    with pytest.raises(SystemExit):
+        run(transfer, workspace, *given, "--against", "tagpol")
+    assert "`tagpol` is not tested; choose from dummy, tag-ae, tagpool" in capsys.readouterr().err
