@@ -21,6 +21,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import benchmarks.transfer as transfer
+from benchmarks.transfer_scores import scores
 from geojepa_cli import console, stages
 from geojepa_cli.config.labels import FIRST_WEIGHTS
 from geojepa_cli.evaluate.protocols import SEEN, TRANSFER, UNSEEN_GROUPS
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for masked in (True, False):
         errors = transfer.test(workspace, options, models, tasks, masked, fold=FOLD)
         result["masked" if masked else "plain"] = {
-            head: transfer.scores(by_task, list(models), against) for head, by_task in errors.items()
+            head: scores(by_task, list(models), against) for head, by_task in errors.items()
         }
     console.emit_json("protocols", None, result)
     if options.out:

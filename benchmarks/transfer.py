@@ -7,9 +7,10 @@ or touch one, are left out too, whatever their names are. So the protocol of eve
 
 Heads are cross-validated over the zoom-14 groups of the test regions together. A score is the mean over tasks of MAE /
 MAE of Dummy. Errors of a variant are averaged over its training seeds. Differences of scores have 95 % paired intervals
-over groups. A supervised model has its own head, and is compared with the models of every other head. `linear two-part`
-uses predictions in two parts for the tasks that have them. Prints JSON. Existing models, embeddings and probes are
-reused, so an interrupted run can be resumed.
+over groups. A supervised model has its own head, and is compared with the models of every other head. So is gradient
+boosting on the logarithms of tag counts, the reference that a practitioner would try first. `linear two-part` uses
+predictions in two parts for the tasks that have them. Prints JSON. Existing models, embeddings and probes are reused,
+so an interrupted run can be resumed.
 
 `--split dev` is for choosing between variants. `final` is for reporting: do not choose by its figures.
 
@@ -21,7 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,14 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.transfer_scores import BOOSTED, scores, with_boosting
 from benchmarks.variants import VARIANTS, WITH_IMAGES
 from geojepa_cli import console, stages
 from geojepa_cli.config.heads import HEADS, TWO_PART
 from geojepa_cli.config.labels import FIRST_WEIGHTS
 from geojepa_cli.config.load import load_run_config
 from geojepa_cli.console import counted
-from geojepa_cli.evaluate.comparison import TaskErrors, compare, relative_errors, score
+from geojepa_cli.evaluate.comparison import TaskErrors
 from geojepa_cli.evaluate.fitting import SUPERVISED_HEAD
 from geojepa_cli.evaluate.predictions import DUMMY
 from geojepa_cli.evaluate.protocols import NO_PRETRAINING, PROTOCOLS, TRANSFER, weakest
@@ -49,6 +51,7 @@ from geojepa_cli.workspace.workspace import Workspace
 
 TASKS = ("traffic_signals", "building_count", "bridge", "car_bridge", "max_speed")
 FOLDS = 5
+COUNTS = "tag-log-counts"  # what gradient boosting reads
 SAME_POOLING = "tagpool-counts"  # TagPool with the pooling and the sketch of our models
 
 # Both parts of both splits have regions in the US and in Europe.
@@ -79,13 +82,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
         made = [train(workspace, options, name, seed, trained) for seed in range(options.seeds)]
         models[_title(name)] = [Model(one.name, one) for one in made]
     models |= baselines
+    boosted = {BOOSTED: [find_model(workspace, COUNTS, tested)]}
+    protocols = check_protocols(models | boosted, groups)
     result: dict[str, Any] = {"split": options.split, "regions": [one.ref for one in tested]}
     result |= {"trained_on": [one.ref for one in trained], "left_out": left_out}
-    result |= {"tokens": options.tokens, "seeds": options.seeds, "protocols": check_protocols(models, groups)}
+    result |= {"tokens": options.tokens, "seeds": options.seeds, "protocols": protocols}
     for masked in (True, False):
         errors = test(workspace, options, models, tasks, masked)
+        reference = test(workspace, options, boosted, tasks, masked, heads=["boosting"])
         result["masked" if masked else "plain"] = {
-            head: scores(by_task, list(models), options.against) for head, by_task in errors.items()
+            head: scores(with_boosting(by_task, reference, head), [*models, BOOSTED], [*options.against, BOOSTED])
+            for head, by_task in errors.items()
         }
     console.emit_json("transfer", None, result)
     if options.out:
@@ -175,6 +182,7 @@ def test(
     tasks: Sequence[Artifact],
     masked: bool,
     fold: int | None = None,
+    heads: Sequence[str] | None = None,
 ) -> dict[str, dict[str, TaskErrors]]:
     """Probes all models. Returns the errors by head and task, averaged over the training seeds of each model.
 
@@ -187,20 +195,22 @@ def test(
         tasks: `tasks/` artifacts.
         masked: hide what reveals the labels.
         fold: the only fold to test on. None: all.
+        heads: heads to test. None: those of `options`.
     """
+    tried = heads or options.head
     refs = list(dict.fromkeys(one.ref for seeds in models.values() for one in seeds))
-    given = {"masked": masked, "head": options.head, "threads": options.threads, "fold": fold}
+    given = {"masked": masked, "head": tried, "threads": options.threads, "fold": fold}
     made = stages.probe(workspace, tasks, refs, **given)
     probes = [read_probe(probe) for probe in made]
     used = {one["head"] for report, _ in probes for one in report["scores"]}
-    heads = [head for head in (*options.head, *map(TWO_PART.format, options.head)) if head in used]
+    rows_of = [head for head in (*tried, *map(TWO_PART.format, tried)) if head in used]
     found: dict[str, dict[str, TaskErrors]] = {}
     for report, errors in probes:
         for name in models.keys() & PROTOCOLS:
             if wrong := {one.ref for one in models[name] if report["protocols"][one.ref]["protocol"] != name}:
                 raise SystemExit(f"error: expected the protocol `{name}` of {', '.join(sorted(wrong))}")
         rows = {(one["ref"], one["head"]): f"{one['model']} ({one['head']})" for one in report["scores"]}
-        for head in heads:
+        for head in rows_of:
             pooled = {DUMMY: errors.dummy}
             for name, seeds in models.items():
                 chosen = [_row(rows, one.ref, head) for one in seeds]
@@ -214,31 +224,6 @@ def _row(rows: Mapping[tuple[str, str], str], ref: str, head: str) -> str:
     """Returns the name of the row of a model in a table of a head. See the first lines of this file."""
     plain = head.removesuffix(TWO_PART.format(""))
     return next(rows[ref, one] for one in (head, plain, SUPERVISED_HEAD) if (ref, one) in rows)
-
-
-def scores(errors: Mapping[str, TaskErrors], models: Iterable[str], against: Sequence[str]) -> dict[str, Any]:
-    """Returns the score of each model, by task and their mean, and paired differences from other models.
-
-    The others are those in `against`, the first weights of the same variant, and Dummy. `differences` are of the mean
-    over tasks, `by_task` in it of single tasks.
-    """
-    result: dict[str, Any] = {}
-    known = {DUMMY, *models}
-    for name in models:
-        compared = dict.fromkeys([*against, f"{name} ({FIRST_WEIGHTS})", DUMMY])
-        others = [other for other in compared if other in known and other != name]
-        result[name] = {
-            "score": score(errors, name),
-            "by_task": relative_errors(errors, name),
-            "differences": {other: _differences(errors, name, other) for other in others},
-        }
-    result["groups"] = len(set(np.concatenate([one.groups for one in errors.values()]).tolist()))
-    return result
-
-
-def _differences(errors: Mapping[str, TaskErrors], name: str, other: str) -> dict[str, Any]:
-    by_task = {task: compare({task: one}, name, other).to_json()["difference"] for task, one in errors.items()}
-    return {**compare(errors, name, other).to_json()["difference"], "by_task": by_task}
 
 
 def _title(variant: str) -> str:

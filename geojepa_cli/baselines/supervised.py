@@ -19,6 +19,7 @@ from geojepa_cli.config.modality import TAGS_ONLY, Modality, Needs
 from geojepa_cli.config.supervised import FitConfig, TuneFitConfig
 from geojepa_cli.errors import GeojepaError
 from geojepa_cli.evaluate.folds import Floats, Fold, Rows
+from geojepa_cli.metrics.label_forms import CLASS, PLAIN, forms_of, predict_labels
 from geojepa_cli.models.base import TagList
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.sampler import TokenBudgetSampler
@@ -106,13 +107,15 @@ class Fitted:
     """Result of a training run.
 
     Attributes:
-        predicted: predictions for the test tiles of the fold, float64.
+        predicted: predicted labels of the test tiles of the fold, float64.
+        scores: `predicted` before they were rounded to 0 or 1, see `Prediction`.
         parameters: number of trained parameters.
         epochs: number of epochs of the run.
         best_epoch: number of the epoch with the lowest validation error, whose weights made the predictions.
     """
 
     predicted: Floats
+    scores: Floats
     parameters: int
     epochs: int
     best_epoch: int
@@ -130,8 +133,8 @@ def fit_and_predict(
 
     The loss is the mean squared error of standardised labels (GeoJEPA thesis, section 6.1). The predictions are made
     with the weights of the best epoch: the epoch with the lowest mean absolute error on the validation tiles. If the
-    fold has no validation tiles, the error on the training tiles is used instead. The labels of the test tiles are not
-    read.
+    fold has no validation tiles, the error on the training tiles is used instead. Predictions of labels that are all 0
+    or 1 are rounded if this lowers the same error. The labels of the test tiles are not read.
 
     Args:
         net: untrained network, on the device of `tiles`. It is trained in place.
@@ -172,8 +175,13 @@ def fit_and_predict(
         elif epoch + 1 - best_epoch >= config.patience:
             break
     net.load_state_dict(best_state)
+    form = PLAIN
+    if CLASS in forms_of(tiles.labels[np.concatenate([fold.train, fold.val])]):
+        known = predict(net, tiles, checked, config.batch_budget) * scale + mean
+        form = CLASS if float(np.abs(CLASS.invert(known) - tiles.labels[checked]).mean()) < best else PLAIN
     found = predict(net, tiles, fold.test, config.batch_budget) * scale + mean
-    return Fitted(found.clip(*clamp), net.count_parameters(), epoch + 1, best_epoch)
+    prediction = predict_labels(form, found, clamp)
+    return Fitted(*prediction, net.count_parameters(), epoch + 1, best_epoch)
 
 
 def _diverged(net: LabelNet, seed: int) -> GeojepaError:

@@ -12,15 +12,16 @@ import torch
 from numpy.typing import NDArray
 
 from geojepa_cli.config.heads import SEEDED, TWO_PART
-from geojepa_cli.evaluate.folds import Floats, Fold, ProbeData
+from geojepa_cli.evaluate.folds import Floats, Fold, ProbeData, Rows
 from geojepa_cli.evaluate.heads import predict_dummy, predict_head, predict_two_parts
 from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD
 from geojepa_cli.evaluate.scores import Predicted
+from geojepa_cli.metrics.label_forms import Prediction
 from geojepa_cli.tasks.labels import label_range
 
 Progress = Callable[[int, int], None]
 # (fold, limits of predictions, seed, True if the fold has all labels) -> predictions
-Supervised = Callable[[Fold, tuple[float, float], int, bool], Floats]
+Supervised = Callable[[Fold, tuple[float, float], int, bool], Prediction]
 SUPERVISED_HEAD = "supervised"  # name of the head of a model that is trained on labels, end to end
 Vectors = Mapping[str, NDArray[np.float32]]
 Key = tuple[str, str]  # names of model and head
@@ -76,7 +77,7 @@ def fit_heads(
     """
     predictions = [_empty(data, vectors, heads, len(runs), place > 0) for place, runs in enumerate(shares)]
     for found, runs in zip(predictions, shares, strict=True):
-        found |= {(model, SUPERVISED_HEAD): Predicted(_nan(len(runs), data)) for model in supervised}
+        found |= {(model, SUPERVISED_HEAD): _nothing(len(runs), data) for model in supervised}
     jobs = []
     for place, runs in enumerate(shares):
         for run, folds in enumerate(runs):
@@ -93,7 +94,7 @@ def fit_heads(
     for done, (model, (place, run, fold)) in enumerate(product(supervised, own), start=1):
         clamp = label_range(data.labels[fold.train], data.clamp)
         predicted = supervised[model](fold, clamp, seed + run, place == 0)
-        predictions[place][model, SUPERVISED_HEAD].labels[run, fold.test] = predicted
+        _fill(predictions[place][model, SUPERVISED_HEAD], (run, fold.test), predicted)
         progress(done, total)
     with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1)) as pool:
         running = [pool.submit(_fit, job, data, vectors, seed, predictions[job.share]) for job in jobs]
@@ -113,16 +114,20 @@ def _fit(job: _Job, data: ProbeData, vectors: Vectors, seed: int, found: Mapping
     given: tuple[Any, ...] = (data.groups, job.fold, clamp, seed + job.run)
     x, place = vectors[job.model], (job.run, job.fold.test)
     plain = found[job.model, job.head]
-    assert plain.scores is not None
     if not data.two_part:
-        plain.labels[place], plain.scores[place] = predict_head(job.head, x, data.labels, *given)
+        _fill(plain, place, predict_head(job.head, x, data.labels, *given))
         return
     assert data.absent is not None
     predicted, parts = predict_two_parts(job.head, x, data.labels, data.absent, *given)
-    plain.labels[place], plain.scores[place] = predicted
+    _fill(plain, place, predicted)
     both = found[job.model, TWO_PART.format(job.head)]
     assert both.presence is not None and both.value is not None
     both.labels[place], both.presence[place], both.value[place] = parts.combined, parts.presence, parts.value
+
+
+def _fill(predicted: Predicted, place: tuple[int, Rows], found: Prediction) -> None:
+    assert predicted.scores is not None
+    predicted.labels[place], predicted.scores[place] = found
 
 
 def _empty(data: ProbeData, vectors: Vectors, heads: Sequence[str], seeds: int, drawn: bool) -> dict[Key, Predicted]:
@@ -139,11 +144,15 @@ def _empty(data: ProbeData, vectors: Vectors, heads: Sequence[str], seeds: int, 
     for model in vectors:
         for head in heads:
             runs = seeds if drawn or head in SEEDED else 1
-            found[model, head] = Predicted(_nan(runs, data), _nan(runs, data))
+            found[model, head] = _nothing(runs, data)
             if data.two_part:
                 labels, presence, value = (_nan(runs, data) for _ in range(3))
                 found[model, TWO_PART.format(head)] = Predicted(labels, None, presence, value)
     return found
+
+
+def _nothing(runs: int, data: ProbeData) -> Predicted:
+    return Predicted(_nan(runs, data), _nan(runs, data))
 
 
 def _nan(runs: int, data: ProbeData) -> Floats:

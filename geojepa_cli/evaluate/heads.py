@@ -16,26 +16,13 @@ from numpy.typing import NDArray
 from geojepa_cli.config.heads import HEADS
 from geojepa_cli.evaluate.folds import Floats, Fold, Rows
 from geojepa_cli.metrics.boosting import fit_boostings
-from geojepa_cli.metrics.label_forms import CLASS, PLAIN, LabelForm, forms_of
+from geojepa_cli.metrics.label_forms import CLASS, PLAIN, LabelForm, Prediction, forms_of, predict_labels
 from geojepa_cli.metrics.mlp import fit_mlp
 from geojepa_cli.metrics.ridge import fit_ridges
 
 MLP: dict[str, Any] = {"hidden": 256, "learning_rate": 2e-3}
 SGD: dict[str, Any] = {"hidden": None, "learning_rate": 5e-3, "patience": 10}
 Clamp = tuple[float, float]
-
-
-class Prediction(NamedTuple):
-    """Predictions of a head for m test tiles, each float64 [m].
-
-    Attributes:
-        labels: predicted labels.
-        scores: `labels` before they were rounded to 0 or 1, for figures that need an order of the tiles; otherwise the
-            same as `labels`.
-    """
-
-    labels: Floats
-    scores: Floats
 
 
 class TwoParts(NamedTuple):
@@ -169,7 +156,7 @@ def _predict(
         ]
     else:
         raise ValueError(f"head must be one of {HEADS}, got `{head}`")
-    return [_prediction(form, values, clamp) for (form, values), clamp in zip(found, clamps, strict=True)]
+    return [predict_labels(form, values, clamp) for (form, values), clamp in zip(found, clamps, strict=True)]
 
 
 def _train_network(
@@ -198,9 +185,3 @@ def _train_network(
                 best = error, form, of_test
     assert best is not None
     return best[1:]
-
-
-def _prediction(form: LabelForm, values: Floats, clamp: Clamp) -> Prediction:
-    """Changes predictions in a form, [m], to predictions of labels."""
-    labels = np.asarray(form.invert(values).clip(*clamp), np.float64)
-    return Prediction(labels, np.asarray(values.clip(*clamp), np.float64) if form is CLASS else labels)

@@ -62,3 +62,22 @@ def forms_of(labels: Floats) -> tuple[LabelForm, ...]:
     if bool(np.isin(labels, (0.0, 1.0)).all()):
         return PLAIN, CLASS
     return (PLAIN, ROOT) if float(labels.min()) >= 0.0 else (PLAIN,)
+
+
+class Prediction(NamedTuple):
+    """Predictions of a head for m tiles, each float64 [m].
+
+    Attributes:
+        labels: predicted labels.
+        scores: `labels` before they were rounded to 0 or 1, for figures that need an order of the tiles; otherwise the
+            same as `labels`.
+    """
+
+    labels: Floats
+    scores: Floats
+
+
+def predict_labels(form: LabelForm, values: Floats, clamp: tuple[float, float]) -> Prediction:
+    """Changes predictions in a form, [m], to predicted labels, limited to the range `clamp`."""
+    labels = np.asarray(form.invert(values).clip(*clamp), np.float64)
+    return Prediction(labels, np.asarray(values.clip(*clamp), np.float64) if form is CLASS else labels)

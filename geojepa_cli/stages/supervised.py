@@ -25,12 +25,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from geojepa_cli.baselines.supervised import TaskTiles
-    from geojepa_cli.evaluate.folds import Floats, Fold
+    from geojepa_cli.evaluate.folds import Fold
+    from geojepa_cli.metrics.label_forms import Prediction
     from geojepa_cli.store.store import TileStore
     from geojepa_cli.store.view import View
     from geojepa_cli.tasks.dataset import TaskData
 
-    Fit = Callable[[Fold, tuple[float, float], int, bool], Floats]
+    Fit = Callable[[Fold, tuple[float, float], int, bool], Prediction]
 
 
 class SupervisedRuns:
@@ -157,8 +158,9 @@ class SupervisedRuns:
 
     def _fit(self, label: str, name: str, tiles: TaskTiles) -> Fit:
         from geojepa_cli.baselines.registry import fit_supervised
+        from geojepa_cli.metrics.label_forms import Prediction
 
-        def fit(fold: Fold, clamp: tuple[float, float], seed: int, all_labels: bool) -> Floats:
+        def fit(fold: Fold, clamp: tuple[float, float], seed: int, all_labels: bool) -> Prediction:
             started = time.monotonic()
             fitted = fit_supervised(name, tiles, fold, clamp, seed)
             if all_labels:
@@ -168,6 +170,6 @@ class SupervisedRuns:
                 cost["runs"].append({"seed": seed, "fold": fold.number, **epochs})
                 seconds = self._seconds.setdefault(label, {})
                 seconds[seed] = seconds.get(seed, 0.0) + time.monotonic() - started
-            return fitted.predicted
+            return Prediction(fitted.predicted, fitted.scores)
 
         return fit

@@ -73,13 +73,15 @@ def test_every_kind_of_model_is_compared_on_regions_apart_from_those_of_training
     apart = workspace.find("processed", "apart")
     assert result["trained_on"] == [apart.ref] and set(result["left_out"]) == {"copy", "adjoining"}
     protocols = dict.fromkeys(transfer.VARIANTS, "transfer")
-    protocols |= dict.fromkeys(("tiny (first weights)", "tagpool", "tagpool-counts", "tag-count-mlp"), "no pretraining")
+    apart_from_training = ("tiny (first weights)", "tagpool", "tagpool-counts", "tag-count-mlp", "boosting on counts")
+    protocols |= dict.fromkeys(apart_from_training, "no pretraining")
     assert result["protocols"] == protocols
     for kind in ("masked", "plain"):
         assert set(result[kind]) == {"linear", "linear two-part"}
         for table in result[kind].values():
             assert set(table) == {*protocols, "groups"}
-            assert set(table["tiny"]["differences"]) == {"tagpool-counts", "dummy", "tiny (first weights)"}
+            against = {"tagpool-counts", "dummy", "tiny (first weights)", "boosting on counts"}
+            assert set(table["tiny"]["differences"]) == against
             assert all(set(table[name]["by_task"]) == set(transfer.TASKS) for name in protocols)
             difference = table["tiny"]["differences"]["tagpool-counts"]
             parts = [difference["by_task"][task]["value"] for task in transfer.TASKS]
@@ -89,9 +91,24 @@ def test_every_kind_of_model_is_compared_on_regions_apart_from_those_of_training
         assert plain["by_task"]["max_speed"] != two_part["by_task"]["max_speed"]
         for head in ("linear", "linear two-part"):
             assert result[kind][head]["tag-count-mlp"] != plain
+        check_boosting(transfer, workspace, result[kind], kind == "masked")
     evaluations = {one.read_json("report.json")["evaluation"] for one in workspace.artifacts("probes")}
     assert evaluations == {"task folds"}
     check_picture(workspace.root / "transfer.json", result, capsys)
+
+
+def check_boosting(transfer: ModuleType, workspace: Workspace, tables: dict[str, Any], masked: bool) -> None:
+    """The reference in the tables is boosting on the counts of tags, as `probe` fits it."""
+    tasks = stages.build_tasks(workspace, "tested", list(transfer.TASKS), folds=transfer.FOLDS)
+    probes = stages.probe(workspace, tasks, ["tag-log-counts"], masked=masked, head=["boosting"])
+    for probe in probes:
+        report = probe.read_json("report.json")
+        found = {one["head"]: one["relative"] for one in report["scores"] if one["model"] == "tag-log-counts"}
+        linear, two_part = (
+            tables[head]["boosting on counts"]["by_task"][report["task"]] for head in ("linear", "linear two-part")
+        )
+        assert linear == pytest.approx(found["boosting"], abs=1e-5)
+        assert two_part == pytest.approx(found.get("boosting two-part", found["boosting"]), abs=1e-5)
 
 
 def check_picture(file: Path, result: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,7 +153,7 @@ def test_a_comparison_with_a_chosen_model_can_be_drawn(
 ) -> None:
     given = ("--variant", "tag-ae", "--baseline", "tagpool")
     result = run(transfer, workspace, *given, "--against", "tagpool")
-    assert set(result["masked"]["linear"]["tag-ae"]["differences"]) == {"tagpool", "dummy"}
+    assert set(result["masked"]["linear"]["tag-ae"]["differences"]) == {"tagpool", "dummy", "boosting on counts"}
     file = workspace.root / "transfer.json"
     check_picture(file, result, capsys)
     file.write_text(json.dumps({**result, "plain": {"mlp": {}}}))
