@@ -177,11 +177,10 @@ def fit_and_predict(
     net.load_state_dict(best_state)
     form = PLAIN
     if CLASS in forms_of(tiles.labels[np.concatenate([fold.train, fold.val])]):
-        known = predict(net, tiles, checked, config.batch_budget) * scale + mean
-        form = CLASS if float(np.abs(CLASS.invert(known) - tiles.labels[checked]).mean()) < best else PLAIN
+        classes = CLASS.invert(predict(net, tiles, checked, config.batch_budget) * scale + mean)
+        form = CLASS if float(np.abs(classes - tiles.labels[checked]).mean()) < best else PLAIN
     found = predict(net, tiles, fold.test, config.batch_budget) * scale + mean
-    prediction = predict_labels(form, found, clamp)
-    return Fitted(*prediction, net.count_parameters(), epoch + 1, best_epoch)
+    return Fitted(*predict_labels(form, found, clamp), net.count_parameters(), epoch + 1, best_epoch)
 
 
 def _diverged(net: LabelNet, seed: int) -> GeojepaError:
