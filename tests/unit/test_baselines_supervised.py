@@ -127,6 +127,17 @@ def test_columns_are_the_frequent_tags_of_the_training_tiles(planted: Planted) -
     assert module.build(narrow, tiles, fold, 0).encoder.columns == 3
 
 
+def test_labels_of_0_and_1_are_predicted_as_classes(planted: Planted) -> None:
+    fold = planted.fold()
+    binary = (planted.count > np.median(planted.count)).astype(np.float64)
+    found = fitted("tag-count-mlp", tiles_of(planted, binary), fold, epochs=6)
+    assert set(np.unique(found.predicted)) == {0.0, 1.0}
+    np.testing.assert_array_equal(found.predicted, found.scores >= 0.5)
+    assert np.abs(found.predicted - binary[fold.test]).mean() < np.abs(found.scores - binary[fold.test]).mean()
+    counts = fitted("tag-count-mlp", tiles_of(planted, planted.count), fold, epochs=2)
+    assert counts.predicted.tobytes() == counts.scores.tobytes()
+
+
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
 @pytest.mark.parametrize("name", ["tag-count-mlp", "tagformer-p"])
 def test_tiles_without_visible_entities_get_a_prediction(name: str, planted: Planted) -> None:
