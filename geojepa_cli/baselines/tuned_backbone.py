@@ -21,7 +21,7 @@ from geojepa_cli.store.batch import TileBatch
 
 
 class TunedBackbone(LabelNet):
-    """Image encoder, followed by a linear head on its pooled tokens. A tile without an image has a vector of zeros.
+    """Image encoder, followed by a linear head on its pooled tokens. Without an image, the head reads zeros.
 
     In training, the encoder runs as in a test: statistics of batch normalisation stay as they are, and no layer is
     dropped. So the prediction for a tile does not depend on other tiles of its batch. All weights are trained.

@@ -120,7 +120,7 @@ def probe(
         typer.Option(
             "--without-shared",
             help="Also test embeddings made without OSM elements that lie in several zoom-14 tiles. "
-            "Such elements can be in training data and in test data.",
+            "Such elements can be in both training data and test data.",
         ),
     ] = False,
     base_url: BaseUrl = None,

@@ -18,7 +18,7 @@ Task = Annotated[
     typer.Option(
         "--task",
         help="Tag to predict: `building_class`, `road_class`, `speed_class`, `surface_class`, `amenity_class`, or "
-        "a YAML file.",
+        "the path of a YAML file that defines another.",
     ),
 ]
 ModelNames = Annotated[

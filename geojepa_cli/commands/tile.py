@@ -69,8 +69,8 @@ ImageCodec = Annotated[
 Imagery = Annotated[
     str,
     typer.Option(
-        help="Imagery of the tiles: `source` (as given to `fetch`), or `drawn` (images drawn from the map, marked as "
-        "drawn wherever they are used)."
+        help="Imagery of the tiles. `source`: the imagery that was given to `fetch`. `drawn`: images drawn from the "
+        "map; they are marked as drawn wherever they are used."
     ),
 ]
 Draw = Annotated[

@@ -46,7 +46,7 @@ class FitConfig(LabelFitConfig):
 
     @property
     def batch_budget(self) -> int:
-        """Maximum cost of a batch: a tile costs its tokens."""
+        """Maximum number of tokens in a batch."""
         return self.batch_tokens
 
     @property

@@ -200,13 +200,14 @@ class _Geometry:
         self._parts, self._ends = (parts - parts[0]).tolist(), (ends - ends[0]).tolist()
 
     def shapes(self, number: int) -> Iterator[list[Floats]]:
-        """Yields the polygons, lines and points of a piece.
+        """Yields the polygons, lines and points of one object in the tile.
 
         Args:
-            number: number of the piece in the tile.
+            number: number of the object in the tile.
 
         Yields:
-            Outer ring of a polygon followed by its inner rings, or the positions of a line or point: float64 [n, 2].
+            A list of positions, each float64 [n, 2]: the outer ring of a polygon and then its inner rings, or a single
+            line or point.
         """
         part, last = self._parts[number], self._parts[number + 1]
         while part < last:

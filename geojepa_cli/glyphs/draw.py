@@ -36,7 +36,7 @@ class GlyphBatch(NamedTuple):
 
     @property
     def n_tiles(self) -> int:
-        """Number of multipolygons."""
+        """Number of multipolygons. Each counts as one tile."""
         return len(self.labels)
 
     def to(self, device: torch.device | str) -> GlyphBatch:

@@ -36,8 +36,8 @@ def read_outlines(path: Path) -> list[list[Outline]] | None:
     """Reads the outlines of the digits 0 to 9 from a font file.
 
     Returns:
-        For each digit, a list with one outline for each tolerance in `TOLERANCES`. None if the font lacks a digit, or
-        if the rings of a digit cross (in some variable fonts, strokes overlap).
+        For each digit, a list with one outline for each tolerance in `TOLERANCES`. If the font lacks one of the digits,
+        or the rings of one cross (in some variable fonts, strokes overlap), None instead of the ten lists.
 
     Raises:
         DataError: the file is not a font.

@@ -90,11 +90,11 @@ class ClassBootstrap:
         self._rows = self._table(np.ones(len(true), np.bool_))
 
     def figures(self, probabilities: Floats) -> ClassFigures:
-        """Returns the figures of predicted probabilities.
+        """Computes accuracy and mean average precision of predicted probabilities, with intervals.
 
         Args:
-            probabilities: probability of each class for each row, with s seeds [s, n, classes]. The most probable class
-                is the predicted one.
+            probabilities: probability of each class for each of n rows, for each of s seeds. [s, n, classes] The most
+                probable class is the predicted one.
         """
         predicted = probabilities.argmax(axis=2)
         hits = [self._table(one == self._true) for one in predicted]

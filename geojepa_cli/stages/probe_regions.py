@@ -153,7 +153,7 @@ def _note_choice(chosen: Sequence[Artifact], known: Sequence[str], unknown: Sequ
     why = [f"{', '.join(known)} saw no tile of these regions in pretraining{but}"] if known else []
     if unknown:
         why.append(f"the tiles that {', '.join(unknown)} saw are unknown, but the training regions have other names")
-    console.note(f"testing on {names}: {'; '.join(why)}; to test on other regions, name them with `--region`")
+    console.note(f"chosen for testing: {names}, because {'; '.join(why)}; name others with `--region`")
 
 
 def more_data() -> Hint:

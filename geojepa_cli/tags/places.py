@@ -1,4 +1,4 @@
-"""Tags whose values say which thing or place it is, and not what kind of thing: names, addresses, references, links."""
+"""Tags that name one thing or place and do not say of what kind it is: names, addresses, references, links."""
 
 from __future__ import annotations
 

@@ -86,17 +86,18 @@ class Pool:
 
 @dataclass(frozen=True)
 class Association:
-    """A tag and its association with the label, as computed by `within` or `between`.
+    """A tag and its association with the label of a task.
+
+    `within` compares entities: does an entity with the tag count towards a label? `between` compares tiles: does a tile
+    with the tag have a high label? It ignores the entities that count towards the label.
 
     Attributes:
         tag: `key=value`, or `key=*` for a key with any value.
-        seen: for `within`: number of entities with the tag. For `between`: number of tiles that have an entity with the
-            tag, ignoring entities from which the label is computed.
-        both: for `within`: how many of these entities the label is computed from. For `between`: how many of these
-            tiles have a high label.
+        seen: number of entities (`within`) or tiles (`between`) with the tag.
+        both: number of those in `seen` that count towards a label (`within`) or have a high label (`between`).
         lift: `both`, divided by the number expected if tag and label were independent.
         bits: mutual information, in bits, of the tag and the class of an entity or tile (see `information_bits`).
-        entities: number of entities with the tag. For `between`, entities from which the label is computed are ignored.
+        entities: number of entities with the tag. `between` ignores those that count towards the label.
         left: how many of the entities in `entities` still have the tag when the task's mask is applied.
     """
 

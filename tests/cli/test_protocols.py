@@ -94,7 +94,9 @@ def test_without_a_named_region_those_are_tested_that_the_model_did_not_see(work
         (done := invoke(workspace, "probe", "--model", "net", "--head", "linear", "--json")).stdout.splitlines()[-1]
     )
     assert answer["result"]["regions"] == [workspace.find("processed", "far").ref]
-    assert "testing on `far`: net saw no tile of these regions in pretraining;" in " ".join(done.stderr.split())
+    assert "chosen for testing: `far`, because net saw no tile of these regions in pretraining;" in " ".join(
+        done.stderr.split()
+    )
     with pytest.raises(UsageError, match="has several regions"):
         _probe(workspace, model="tagpool")
     stages.pretrain(workspace, "tiny.yaml", ["home", "far"], SMALL, name="all")
