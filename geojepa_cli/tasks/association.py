@@ -88,8 +88,7 @@ class Pool:
 class Association:
     """A tag and its association with the label of a task.
 
-    `within` compares entities: does an entity with the tag count towards a label? `between` compares tiles: does a tile
-    with the tag have a high label? It ignores the entities that count towards the label.
+    `within` asks if entities with the tag count towards a label, `between` if tiles with it have a high label.
 
     Attributes:
         tag: `key=value`, or `key=*` for a key with any value.
@@ -97,7 +96,7 @@ class Association:
         both: number of those in `seen` that count towards a label (`within`) or have a high label (`between`).
         lift: `both`, divided by the number expected if tag and label were independent.
         bits: mutual information, in bits, of the tag and the class of an entity or tile (see `information_bits`).
-        entities: number of entities with the tag. `between` ignores those that count towards the label.
+        entities: number of entities with the tag. `between` ignores those that count towards a label.
         left: how many of the entities in `entities` still have the tag when the task's mask is applied.
     """
 
