@@ -94,7 +94,8 @@ def score(
     """
     counted = tested & data.kept
     errors = np.abs(predicted.labels - data.labels)
-    ranked = predicted.labels if predicted.scores is None else predicted.scores
+    # R² measures errors, so it is computed from the labels; a few labels of a learning curve can all be 0 or 1
+    ranked = predicted.scores if data.binary and predicted.scores is not None else predicted.labels
     by_seed: list[dict[str, float | None]] = [
         _errors(error, tested, counted, dummy) | _figures(scores[counted], data.labels[counted], data.binary)
         for error, scores in zip(errors, ranked, strict=True)

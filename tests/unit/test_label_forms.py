@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.linear_model import Ridge as SklearnRidge
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, r2_score, roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from geojepa_cli.evaluate.folds import ProbeData, make_folds
 from geojepa_cli.evaluate.heads import predict_head, predict_two_parts
 from geojepa_cli.evaluate.probe import run_probe
+from geojepa_cli.evaluate.scores import Predicted, score
 from geojepa_cli.metrics.folds import group_folds
 from geojepa_cli.metrics.label_forms import CLASS, PLAIN, ROOT, forms_of
 from geojepa_cli.metrics.ridge import fit_ridges
@@ -114,13 +115,25 @@ def test_heads_predict_classes_and_rank_by_their_probability(head: str) -> None:
     assert score.average_precision == pytest.approx(average_precision_score(true, found.scores))
 
 
-def test_probabilities_stay_where_rounding_would_not_help() -> None:
+@pytest.mark.parametrize("head", ["mlp", "boosting"])
+def test_predictions_are_not_rounded_where_this_raises_the_validation_error(head: str) -> None:
     rng = np.random.default_rng(0)
-    x = rng.integers(0, 2, (660, 1)).astype(np.float32)
-    data = _probe(x[:, 0].astype(np.float64), 110, binary=True)
+    data = _probe((rng.random(660) < 0.35).astype(np.float64), 110, binary=True)
     fold = make_folds(data)[0]
-    found = predict_head("boosting", x, data.labels, data.groups, fold, (0.0, 1.0), 0)
-    np.testing.assert_array_equal(found.labels.round(), data.labels[fold.test])
+    data.labels[fold.val] = 1.0  # nothing predicts this: about 0.35 is an error of 0.65, and a rounded 0 one of 1
+    nothing = np.zeros((660, 1), np.float32)
+    found = predict_head(head, nothing, data.labels, data.groups, fold, (0.0, 1.0), 0)
+    assert found.labels == pytest.approx(data.labels[fold.train].mean(), abs=0.1)
+    np.testing.assert_array_equal(found.labels, found.scores)
+
+
+def test_r2_belongs_to_the_predictions_whose_error_is_reported() -> None:
+    truth = np.tile([0.0, 1.0, 3.0, 0.0], 30)  # labels of which a learning curve may draw zeros and ones only
+    data = _probe(truth, 30, binary=False)
+    scores = np.tile([0.4, 0.7, 0.9, 0.2], 30)
+    predicted = Predicted((scores >= 0.5).astype(np.float64)[None], scores[None])
+    found = score(("m", "linear"), predicted, data, np.ones(120, bool), 1.0, 0, 1)
+    assert found.r2 == pytest.approx(r2_score(truth, predicted.labels[0]))
 
 
 @pytest.mark.parametrize("head", ["linear", "mlp", "boosting"])
