@@ -66,4 +66,5 @@ def row_tiles(row: str, labels: list[float], predicted: list[float], region: str
     names = np.array([f"16_{first + place}_25950" for place in range(len(labels))])
     groups = np.array([f"14_{(first + place) // 4}_6487" for place in range(len(labels))])
     true, values = np.array(labels, np.float64), np.array(predicted, np.float64)
-    return RowTiles(row, names, groups, np.full(len(labels), region), true, values, np.abs(values - true))
+    errors = np.abs(values - true)
+    return RowTiles(row, names, groups, np.full(len(labels), region), true, values, errors, errors)

@@ -18,6 +18,7 @@ from geojepa_cli.tasks.splits import PARTS
 DUMMY, DUMMY_HEAD = "dummy", "median"  # always the first column of predictions
 DUMMY_ROW = f"{DUMMY} ({DUMMY_HEAD})"  # its name in tables
 COLUMNS = ("tile", "region", "group", "split", "kept", "fold", "label")
+UNROUNDED = "{}_unrounded"  # name of a column with predictions before they were rounded to 0 or 1
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Predictions:
         labels: label of every tile, float64 [n].
         predicted: predictions of each head with s seeds; keys are (model, head), values float64 [s, n]. NaN for tiles
             about which a language model was not asked, or did not answer.
+        unrounded: the same before predictions were rounded to 0 or 1. Equal to `predicted` if the file lacks them.
     """
 
     tested: NDArray[np.str_]
@@ -38,6 +40,7 @@ class Predictions:
     kept: NDArray[np.bool_]
     labels: Floats
     predicted: dict[tuple[str, str], Floats]
+    unrounded: dict[tuple[str, str], Floats]
 
 
 def write_predictions(
@@ -47,6 +50,7 @@ def write_predictions(
     data: ProbeData,
     fold: NDArray[np.int64],
     predictions: Mapping[tuple[str, str], Floats],
+    unrounded: Mapping[tuple[str, str], Floats],
 ) -> None:
     """Writes a `predictions.csv` with one line per tested tile, in the order of the dataset.
 
@@ -59,14 +63,19 @@ def write_predictions(
             tested are not written.
         predictions: predictions of each head with s seeds; keys are (model, head), values float64 [s, n]. NaN for
             tiles for which a language model gave no answer; these cells are left empty.
+        unrounded: the same before predictions were rounded to 0 or 1, for heads that round. Empty if no head rounds.
     """
+    columns = _columns([(*key, len(values)) for key, values in predictions.items()])
+    more = map(UNROUNDED.format, columns) if unrounded else ()
     tested = np.flatnonzero(fold >= 0)
     names, groups = store.tile_names(rows[tested]), store.group_names(rows[tested])
     regions = [store.regions[index].name for index in store.tile_regions(rows[tested]).tolist()]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*COLUMNS, *_columns([(*key, len(values)) for key, values in predictions.items()])])
-        table = np.concatenate(list(predictions.values()))
+        writer.writerow([*COLUMNS, *columns, *more])
+        table = np.concatenate(
+            [*predictions.values(), *(unrounded.get(key, values) for key, values in predictions.items() if unrounded)]
+        )
         for place, row in enumerate(tested.tolist()):
             values = ["" if value != value else f"{value:.6g}" for value in table[:, row].tolist()]
             tile = [names[place], regions[place], groups[place], PARTS[data.split[row]], int(data.kept[row])]
@@ -88,14 +97,18 @@ def read_predictions(path: Path, heads: Sequence[tuple[str, str, int]]) -> Predi
             header, *lines = csv.reader(file, strict=True)
         except csv.Error as error:
             raise ValueError(f"not CSV: {error}") from error
-    expected = [*COLUMNS, *_columns(heads)]
+    predictions = _columns(heads)
+    expected = [*COLUMNS, *predictions]
+    if len(header) > len(expected):
+        expected += map(UNROUNDED.format, predictions)
     if header != expected:
         raise ValueError(f"expected the columns {expected}, got {header}")
     if not lines or any(len(line) != len(expected) for line in lines):
         raise ValueError(f"expected rows of {len(expected)} values")
     table = np.array(lines, np.str_)
     cells = table[:, len(COLUMNS) - 1 :]
-    may_miss = np.array([False, *(head == ZERO_SHOT for _, head, seeds in heads for _ in range(seeds))])
+    may_miss = np.array([head == ZERO_SHOT for _, head, seeds in heads for _ in range(seeds)])
+    may_miss = np.concatenate([[False], *[may_miss] * ((len(expected) - len(COLUMNS)) // len(predictions))])
     missing = (cells == "") & may_miss
     numbers = np.where(missing, "nan", cells).astype(np.float64)
     if not (np.isfinite(numbers) | missing).all():
@@ -107,6 +120,7 @@ def read_predictions(path: Path, heads: Sequence[tuple[str, str, int]]) -> Predi
         kept=columns["kept"] == "1",
         labels=numbers[:, 0],
         predicted=dict(_by_head(numbers[:, 1:].T, heads)),
+        unrounded=dict(_by_head(numbers[:, -len(predictions) :].T, heads)),
     )
 
 

@@ -19,7 +19,7 @@ from geojepa_cli.evaluate.fitting import Key, Progress, Supervised, Vectors, fit
 from geojepa_cli.evaluate.folds import Floats, Fold, ProbeData, make_folds
 from geojepa_cli.evaluate.label_shares import LabelCount, count_labels, with_share
 from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD
-from geojepa_cli.evaluate.scores import Score, score
+from geojepa_cli.evaluate.scores import Predicted, Score, score
 from geojepa_cli.tasks.splits import FEW_TEST_GROUPS, RANDOM_SPLIT, few_tested
 
 
@@ -53,6 +53,7 @@ class ProbeResult:
         scores: one score for each model and head; the score of Dummy is the first.
         predictions: predictions of each head with s seeds, float64 [s, n], by (model, head); NaN for tiles that were
             not tested. s is 1 for heads that do not depend on the seed.
+        unrounded: the same before predictions were rounded to 0 or 1. Empty if the task has other labels.
         fold: fold in which each tile was tested, int64 [n]; -1 for tiles that were not tested.
         buffer: True if groups next to tested groups were used neither for training nor for validation.
         random: True if each tile was assigned to a split separately.
@@ -69,6 +70,7 @@ class ProbeResult:
     folds: int
     scores: list[Score]
     predictions: dict[Key, Floats]
+    unrounded: dict[Key, Floats]
     fold: NDArray[np.int64]
     buffer: bool
     random: bool
@@ -133,11 +135,10 @@ def run_probe(
     kept = (tested >= 0) & data.kept
     runs = [[[with_share(fold, data, share, seed + run) for fold in folds] for run in range(seeds)] for share in whole]
     found = fit_heads(data, vectors, heads, runs, seed, threads, progress, supervised or {})
-    dummy = float(np.abs(found[0][DUMMY, DUMMY_HEAD].labels - data.labels)[0, kept].mean())
     points = [
         CurvePoint(
             count_labels([fold for parts in folds_of_seed for fold in parts], data, share),
-            [score(key, one, data, tested >= 0, dummy, seed, seeds) for key, one in predicted.items()],
+            _scores(data, predicted, found[0][DUMMY, DUMMY_HEAD], tested >= 0, seed, seeds),
         )
         for share, folds_of_seed, predicted in zip(whole, runs, found, strict=True)
     ]
@@ -150,6 +151,7 @@ def run_probe(
         folds=len(folds),
         scores=points[0].scores,
         predictions={key: one.labels for key, one in found[0].items()},
+        unrounded={key: one.ordered for key, one in found[0].items() if data.binary},
         fold=tested,
         buffer=data.buffer,
         random=data.random,
@@ -157,6 +159,14 @@ def run_probe(
         curve=points[1:],
         only_fold=only_fold,
     )
+
+
+def _scores(
+    data: ProbeData, predicted: Mapping[Key, Predicted], dummy: Predicted, tested: NDArray[np.bool_], *seeds: int
+) -> list[Score]:
+    """Returns the score of each head, divided by that of Dummy with all labels."""
+    error = float(np.abs(dummy.labels - data.labels)[0, tested & data.kept].mean())
+    return [score(key, one, data, tested, error, *seeds) for key, one in predicted.items()]
 
 
 def _tested(folds: Sequence[Fold], tiles: int) -> NDArray[np.int64]:

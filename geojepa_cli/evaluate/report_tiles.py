@@ -27,8 +27,9 @@ class RowTiles:
     Attributes:
         row: name of the row, such as `tiny (linear)`.
         names, groups, regions: name, zoom-14 group and region of each tile, text [n].
-        labels, predicted: label, and prediction (mean over seeds) of each tile, float64 [n].
+        labels, predicted: label, and prediction before rounding (mean over seeds) of each tile, float64 [n].
         errors: absolute error of each tile, mean over seeds, float64 [n].
+        distances: absolute error before predictions were rounded to 0 or 1, mean over seeds, float64 [n].
     """
 
     row: str
@@ -38,6 +39,7 @@ class RowTiles:
     labels: Floats
     predicted: Floats
     errors: Floats
+    distances: Floats
 
     @classmethod
     def of(cls, predictions: Predictions, score: Mapping[str, Any]) -> RowTiles:
@@ -46,12 +48,17 @@ class RowTiles:
         known = predictions.kept & np.isfinite(values).all(axis=0)
         names, regions = predictions.tested[known, 0], predictions.tested[known, 1]
         labels, values = predictions.labels[known], values[:, known]
-        errors = np.abs(values - labels).mean(axis=0)
-        return cls(row_name(score), names, predictions.groups[known], regions, labels, values.mean(axis=0), errors)
+        unrounded = predictions.unrounded[score["model"], score["head"]][:, known]
+        errors, distances = (np.abs(one - labels).mean(axis=0) for one in (values, unrounded))
+        groups, predicted = predictions.groups[known], unrounded.mean(axis=0)
+        return cls(row_name(score), names, groups, regions, labels, predicted, errors, distances)
 
     def worst(self, count: int = WORST) -> list[dict[str, Any]]:
-        """Returns the tiles with the largest errors, largest first; of equal errors, the first by name."""
-        order = np.lexsort((self.names, -self.errors))[:count].tolist()
+        """Returns the tiles with the largest errors, largest first.
+
+        Of equal errors, those that were larger before rounding come first, then those that come first by name.
+        """
+        order = np.lexsort((self.names, -self.distances, -self.errors))[:count].tolist()
         return [
             {
                 "tile": str(self.names[i]),

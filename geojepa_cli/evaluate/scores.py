@@ -71,6 +71,11 @@ class Predicted:
     presence: Floats | None = None
     value: Floats | None = None
 
+    @property
+    def ordered(self) -> Floats:
+        """Predictions that were not rounded, for figures that need an order of the tiles, float64 [s, n]."""
+        return self.labels if self.scores is None else self.scores
+
 
 def score(
     key: tuple[str, str],
@@ -95,7 +100,7 @@ def score(
     counted = tested & data.kept
     errors = np.abs(predicted.labels - data.labels)
     # R² measures errors, so it is computed from the labels; a few labels of a learning curve can all be 0 or 1
-    ranked = predicted.scores if data.binary and predicted.scores is not None else predicted.labels
+    ranked = predicted.ordered if data.binary else predicted.labels
     by_seed: list[dict[str, float | None]] = [
         _errors(error, tested, counted, dummy) | _figures(scores[counted], data.labels[counted], data.binary)
         for error, scores in zip(errors, ranked, strict=True)

@@ -288,7 +288,8 @@ def _make_probe(workspace: Workspace, prepared: _Prepared, models: Sequence[Mode
             content["shared_entities"] = count_shared(store, data, settings.masked)
         text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
         (build.partial / REPORT_FILE).write_text(text + "\n", encoding="utf-8")
-        write_predictions(build.partial / PREDICTIONS_FILE, store, rows, probed, result.fold, result.predictions)
+        of_heads = result.predictions, result.unrounded
+        write_predictions(build.partial / PREDICTIONS_FILE, store, rows, probed, result.fold, *of_heads)
         counts = {"tiles": result.tiles, "tiles_unthinned": result.tiles_unthinned, "groups": result.groups}
         return build.publish(counts, asked.attribution, {"seed": settings.seed}, supervised.timing)
 

@@ -9,11 +9,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 from synthetic_workspace import add_region
 
 from geojepa_cli import Workspace, stages
 from geojepa_cli.config import supervised
+from geojepa_cli.evaluate.predictions import read_predictions
+from geojepa_cli.workspace.artifact import Artifact
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "transfer.py"
 sys.path.insert(0, str(SCRIPT.parents[1]))
@@ -108,7 +112,23 @@ def check_boosting(transfer: ModuleType, workspace: Workspace, tables: dict[str,
             tables[head]["boosting on counts"]["by_task"][report["task"]] for head in ("linear", "linear two-part")
         )
         assert linear == pytest.approx(found["boosting"], abs=1e-5)
+        check_unrounded(probe, report)
         assert two_part == pytest.approx(found.get("boosting two-part", found["boosting"]), abs=1e-5)
+
+
+def check_unrounded(probe: Artifact, report: dict[str, Any]) -> None:
+    """The figures of `report.json` can be computed from `predictions.csv`, also those from before rounding."""
+    scores = {(one["model"], one["head"]): one for one in report["scores"]}
+    found = read_predictions(probe.file("predictions.csv"), [(*key, one["seeds"]) for key, one in scores.items()])
+    labels, score = found.labels[found.kept], scores["tag-log-counts", "boosting"]
+    predicted, unrounded = (
+        values["tag-log-counts", "boosting"][0, found.kept] for values in (found.predicted, found.unrounded)
+    )
+    assert np.abs(predicted - labels).mean() == pytest.approx(score["mae"]["value"], rel=1e-5)
+    if report["task"] in ("bridge", "car_bridge"):
+        assert roc_auc_score(labels, unrounded) == pytest.approx(score["auroc"], abs=1e-5)
+    else:
+        np.testing.assert_array_equal(predicted, unrounded)
 
 
 def check_picture(file: Path, result: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
@@ -163,4 +183,4 @@ def test_a_comparison_with_a_chosen_model_can_be_drawn(
         transfer_picture.main([str(file), str(file.with_suffix(".png"))])
     with pytest.raises(SystemExit):
         run(transfer, workspace, *given, "--against", "tagpol")
-    assert "`tagpol` is not tested; choose from dummy, tag-ae, tagpool" in capsys.readouterr().err
+    assert "`tagpol` is not tested; choose from boosting on counts, dummy, tag-ae, tagpool" in capsys.readouterr().err

@@ -39,7 +39,7 @@ def plot_probe(
     left, right = figure.subplots(1, 2)
     tested = (result.fold >= 0) & data.kept
     for place, (model, head) in enumerate(best.items()):
-        predicted = result.predictions[model, head].mean(axis=0)[tested]
+        predicted = (result.unrounded or result.predictions)[model, head].mean(axis=0)[tested]
         # many tiles have the same label: random shifts with a fixed seed separate their points
         jitter = np.random.default_rng(place).uniform(-0.15, 0.15, len(predicted))
         spread = jitter * (1.0 if not data.binary else 0.6)
