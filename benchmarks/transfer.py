@@ -251,7 +251,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     if options.first:
         first = [f"{name}{FIRST}" for name in options.variant if not name.endswith(FIRST)]
         options.variant = list(dict.fromkeys([*options.variant, *first]))
-    options.baseline = options.baseline or ["tagpool", SAME_POOLING, "tag-counts", "tag-log-counts"]
+    options.baseline = options.baseline or ["tagpool", SAME_POOLING, "tag-counts", COUNTS]
     tested = {*map(_title, options.variant), *options.baseline, BOOSTED, DUMMY}
     if wrong := [name for name in options.against or () if name not in tested]:
         parser.error(f"argument --against: `{wrong[0]}` is not tested; choose from {', '.join(sorted(tested))}")

@@ -19,7 +19,7 @@ from geojepa_cli.config.modality import TAGS_ONLY, Modality, Needs
 from geojepa_cli.config.supervised import FitConfig, TuneFitConfig
 from geojepa_cli.errors import GeojepaError
 from geojepa_cli.evaluate.folds import Floats, Fold, Rows
-from geojepa_cli.metrics.label_forms import CLASS, PLAIN, forms_of, predict_labels
+from geojepa_cli.metrics.label_forms import CLASS, PLAIN, Prediction, best_form, forms_of, predict_labels
 from geojepa_cli.models.base import TagList
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.sampler import TokenBudgetSampler
@@ -107,15 +107,13 @@ class Fitted:
     """Result of a training run.
 
     Attributes:
-        predicted: predicted labels of the test tiles of the fold, float64.
-        scores: `predicted` before they were rounded to 0 or 1, see `Prediction`.
+        prediction: predictions for the test tiles of the fold.
         parameters: number of trained parameters.
         epochs: number of epochs of the run.
         best_epoch: number of the epoch with the lowest validation error, whose weights made the predictions.
     """
 
-    predicted: Floats
-    scores: Floats
+    prediction: Prediction
     parameters: int
     epochs: int
     best_epoch: int
@@ -177,10 +175,10 @@ def fit_and_predict(
     net.load_state_dict(best_state)
     form = PLAIN
     if CLASS in forms_of(tiles.labels[np.concatenate([fold.train, fold.val])]):
-        classes = CLASS.invert(predict(net, tiles, checked, config.batch_budget) * scale + mean)
-        form = CLASS if float(np.abs(classes - tiles.labels[checked]).mean()) < best else PLAIN
+        known = predict(net, tiles, checked, config.batch_budget) * scale + mean
+        _, form = best_form((PLAIN, CLASS), known, tiles.labels[checked], clamp)
     found = predict(net, tiles, fold.test, config.batch_budget) * scale + mean
-    return Fitted(*predict_labels(form, found, clamp), net.count_parameters(), epoch + 1, best_epoch)
+    return Fitted(predict_labels(form, found, clamp), net.count_parameters(), epoch + 1, best_epoch)
 
 
 def _diverged(net: LabelNet, seed: int) -> GeojepaError:

@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 from geojepa_cli.config.heads import HEADS
 from geojepa_cli.evaluate.folds import Floats, Fold, Rows
 from geojepa_cli.metrics.boosting import fit_boostings
-from geojepa_cli.metrics.label_forms import CLASS, PLAIN, LabelForm, Prediction, forms_of, predict_labels
+from geojepa_cli.metrics.label_forms import (
+    CLASS,
+    PLAIN,
+    LabelForm,
+    Prediction,
+    best_form,
+    fitted_forms,
+    forms_of,
+    predict_labels,
+)
 from geojepa_cli.metrics.mlp import fit_mlp
 from geojepa_cli.metrics.ridge import fit_ridges
 
@@ -78,8 +87,7 @@ def predict_head(
     Raises:
         ValueError: the head is unknown.
     """
-    forms = (PLAIN,) if head == "sgd" else forms_of(y[np.concatenate([fold.train, fold.val])])
-    return _predict(head, x, y[:, None], groups, fold, (clamp,), (forms,), seed)[0]
+    return _predict(head, x, y[:, None], groups, fold, (clamp,), (_forms(head, y, fold),), seed)[0]
 
 
 def predict_two_parts(
@@ -107,9 +115,8 @@ def predict_two_parts(
     """
     present = (y != absent).astype(np.float64)
     both = np.column_stack([y, present])
-    forms = (PLAIN,) if head == "sgd" else forms_of(y[np.concatenate([fold.train, fold.val])])
     limits: tuple[Clamp, ...] = (clamp, (0.0, 1.0))
-    plain, presence = _predict(head, x, both, groups, fold, limits, (forms, (PLAIN, CLASS)), seed)
+    plain, presence = _predict(head, x, both, groups, fold, limits, (_forms(head, y, fold), (PLAIN, CLASS)), seed)
     measured = Fold(_where(fold.train, present), _where(fold.val, present), fold.test, fold.number)
     if not len(measured.train):
         measured = Fold(measured.val, measured.train, fold.test, fold.number)
@@ -120,6 +127,11 @@ def predict_two_parts(
         value = np.full(len(fold.test), absent)
     probability = presence.scores
     return plain, TwoParts(probability, value, np.where(probability >= 0.5, value, absent))
+
+
+def _forms(head: str, y: Floats, fold: Fold) -> tuple[LabelForm, ...]:
+    """Returns the forms in which a head may predict the labels y [n]. Labels of test tiles are not read."""
+    return (PLAIN,) if head == "sgd" else forms_of(y[np.concatenate([fold.train, fold.val])])
 
 
 def _where(rows: Rows, present: Floats) -> Rows:
@@ -174,14 +186,13 @@ def _train_network(
     )
     settings = SGD if head == "sgd" else MLP
     best: tuple[float, LabelForm, Floats] | None = None
-    for fitted in (form for form in forms if form is not CLASS):
+    for fitted, read in fitted_forms(forms):
         labels = torch.from_numpy(fitted.apply(y))
         low, high = fitted.apply(np.array(clamp, np.float64)).tolist()
         network = fit_mlp(train, labels[fold.train], val, labels[fold.val], **settings, seed=seed, clamp=(low, high))
         predicted, of_test = (network.predict(rows).double().numpy() for rows in (known, test))
-        for form in (form for form in forms if form in (fitted, CLASS)):
-            error = float(np.abs(form.invert(predicted).clip(*clamp) - y[chosen_on]).mean())
-            if best is None or error < best[0]:
-                best = error, form, of_test
+        error, form = best_form(read, predicted, y[chosen_on], clamp)
+        if best is None or error < best[0]:
+            best = error, form, of_test
     assert best is not None
     return best[1:]

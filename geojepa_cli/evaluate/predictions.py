@@ -99,16 +99,15 @@ def read_predictions(path: Path, heads: Sequence[tuple[str, str, int]]) -> Predi
             raise ValueError(f"not CSV: {error}") from error
     predictions = _columns(heads)
     expected = [*COLUMNS, *predictions]
-    if len(header) > len(expected):
-        expected += map(UNROUNDED.format, predictions)
+    twice = len(header) > len(expected)
+    expected += map(UNROUNDED.format, predictions if twice else ())
     if header != expected:
         raise ValueError(f"expected the columns {expected}, got {header}")
     if not lines or any(len(line) != len(expected) for line in lines):
         raise ValueError(f"expected rows of {len(expected)} values")
     table = np.array(lines, np.str_)
     cells = table[:, len(COLUMNS) - 1 :]
-    may_miss = np.array([head == ZERO_SHOT for _, head, seeds in heads for _ in range(seeds)])
-    may_miss = np.concatenate([[False], *[may_miss] * ((len(expected) - len(COLUMNS)) // len(predictions))])
+    may_miss = np.array([False, *[head == ZERO_SHOT for _, head, seeds in heads for _ in range(seeds)] * (1 + twice)])
     missing = (cells == "") & may_miss
     numbers = np.where(missing, "nan", cells).astype(np.float64)
     if not (np.isfinite(numbers) | missing).all():

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geojepa_cli.metrics.label_forms import CLASS, PLAIN, LabelForm
+from geojepa_cli.metrics.label_forms import PLAIN, LabelForm, best_form, fitted_forms
 from geojepa_cli.metrics.logistic import cross_entropy
 
 Floats = NDArray[np.float64]
@@ -91,18 +91,14 @@ def fit_boostings(
         columns = zip(ys.T, ys_val.T, clamps or [None] * ys.shape[1], forms or [(PLAIN,)] * ys.shape[1], strict=True)
         for y, y_val, clamp, tried in columns:
             best: tuple[float, Boosting] | None = None
-            fitted_forms = [form for form in tried if form is not CLASS]
-            for fitted, loss in product(fitted_forms, losses):
+            for (fitted, read), loss in product(fitted_forms(tried), losses):
                 if fitted is not PLAIN and loss != SQUARED:
                     continue
                 model = fit(loss, fitted.apply(y))
-                of_model = [form for form in tried if form in (fitted, CLASS)]
                 for tree, predicted in enumerate(model.staged_predict(x_val), 1):
-                    for form in of_model:
-                        labels = form.invert(predicted)
-                        error = float(np.abs((labels if clamp is None else labels.clip(*clamp)) - y_val).mean())
-                        if best is None or error < best[0]:
-                            best = error, Boosting(model, loss, tree, form)
+                    error, form = best_form(read, predicted, y_val, clamp)
+                    if best is None or error < best[0]:
+                        best = error, Boosting(model, loss, tree, form)
             assert best is not None
             found.append(best[1])
     return found

@@ -7,7 +7,7 @@ roots is closer to the median than their mean is. Where all labels are 0 or 1, t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -62,6 +62,31 @@ def forms_of(labels: Floats) -> tuple[LabelForm, ...]:
     if bool(np.isin(labels, (0.0, 1.0)).all()):
         return PLAIN, CLASS
     return (PLAIN, ROOT) if float(labels.min()) >= 0.0 else (PLAIN,)
+
+
+def fitted_forms(forms: Sequence[LabelForm]) -> list[tuple[LabelForm, list[LabelForm]]]:
+    """Returns the forms to which a head is fitted, each with the forms in which its predictions can be read.
+
+    Classes are rounded predictions of plain labels, so no head is fitted to them.
+    """
+    return [(form, [one for one in forms if one in (form, CLASS)]) for form in forms if form is not CLASS]
+
+
+def best_form(
+    forms: Sequence[LabelForm], values: Floats, labels: Floats, clamp: tuple[float, float] | None
+) -> tuple[float, LabelForm]:
+    """Returns the lowest mean absolute error of predictions [n] that are read in one of several forms, and the form.
+
+    Args:
+        forms: the forms. If several have the lowest error, the first of them is returned.
+        values: predictions before they are changed to labels.
+        labels: true labels.
+        clamp: minimum and maximum to which predicted labels are clipped. None does not clip them.
+    """
+    read = [form.invert(values) for form in forms]
+    errors = [float(np.abs((one if clamp is None else one.clip(*clamp)) - labels).mean()) for one in read]
+    place = int(np.argmin(errors))
+    return errors[place], forms[place]
 
 
 class Prediction(NamedTuple):

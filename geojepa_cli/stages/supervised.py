@@ -158,7 +158,6 @@ class SupervisedRuns:
 
     def _fit(self, label: str, name: str, tiles: TaskTiles) -> Fit:
         from geojepa_cli.baselines.registry import fit_supervised
-        from geojepa_cli.metrics.label_forms import Prediction
 
         def fit(fold: Fold, clamp: tuple[float, float], seed: int, all_labels: bool) -> Prediction:
             started = time.monotonic()
@@ -170,6 +169,6 @@ class SupervisedRuns:
                 cost["runs"].append({"seed": seed, "fold": fold.number, **epochs})
                 seconds = self._seconds.setdefault(label, {})
                 seconds[seed] = seconds.get(seed, 0.0) + time.monotonic() - started
-            return Prediction(fitted.predicted, fitted.scores)
+            return fitted.prediction
 
         return fit

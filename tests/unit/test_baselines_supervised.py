@@ -52,7 +52,7 @@ def fitted(name: str, tiles: TaskTiles, fold: Fold, seed: int = 0, **train: Any)
 def error(found: Fitted, labels: np.ndarray, fold: Fold) -> float:
     """Mean absolute error, divided by that of the median of the training labels."""
     dummy = np.abs(labels[fold.test] - np.median(labels[fold.train])).mean()
-    return float(np.abs(found.predicted - labels[fold.test]).mean() / dummy)
+    return float(np.abs(found.prediction.labels - labels[fold.test]).mean() / dummy)
 
 
 NAMES = ("tag-count-mlp", "tagformer", "tagformer-p", "tagformer-s", "tagformer-sp")
@@ -94,7 +94,7 @@ def test_gradients_reach_every_parameter(name: str, planted: Planted) -> None:
 @pytest.mark.parametrize("name", ["tag-count-mlp", "tagformer-sp"])
 def test_the_same_seed_gives_the_same_predictions_and_another_seed_others(name: str, planted: Planted) -> None:
     tiles, fold = tiles_of(planted, planted.count), planted.fold()
-    first, again, other = (fitted(name, tiles, fold, seed, epochs=2).predicted for seed in (0, 0, 1))
+    first, again, other = (fitted(name, tiles, fold, seed, epochs=2).prediction.labels for seed in (0, 0, 1))
     assert first.tobytes() == again.tobytes()
     assert first.tobytes() != other.tobytes()
 
@@ -104,7 +104,9 @@ def test_labels_of_test_tiles_are_not_read(name: str, planted: Planted) -> None:
     fold = planted.fold()
     changed = planted.count.copy()
     changed[fold.test] = 1e6
-    first, second = (fitted(name, tiles_of(planted, y), fold, epochs=2).predicted for y in (planted.count, changed))
+    first, second = (
+        fitted(name, tiles_of(planted, y), fold, epochs=2).prediction.labels for y in (planted.count, changed)
+    )
     assert first.tobytes() == second.tobytes()
 
 
@@ -113,7 +115,7 @@ def test_hidden_tags_have_no_influence(name: str, planted: Planted, tmp_path: Pa
     """The tag differs between two regions in half of the tiles, but the mask hides both tags."""
     other, fold = write_planted(tmp_path, new_after=100), planted.fold()
     given = [tiles_of(one, planted.count, (PLANTED, NEW)) for one in (planted, other)]
-    first, second = (fitted(name, tiles, fold, epochs=2).predicted for tiles in given)
+    first, second = (fitted(name, tiles, fold, epochs=2).prediction.labels for tiles in given)
     assert first.tobytes() == second.tobytes()
     assert not given[0].count_tags(fold.train).counts[[PLANTED, NEW]].any()  # type: ignore[index]
 
@@ -131,18 +133,21 @@ def test_labels_of_0_and_1_are_predicted_as_classes(planted: Planted) -> None:
     fold = planted.fold()
     binary = (planted.count > np.median(planted.count)).astype(np.float64)
     found = fitted("tag-count-mlp", tiles_of(planted, binary), fold, epochs=6)
-    assert set(np.unique(found.predicted)) == {0.0, 1.0}
-    np.testing.assert_array_equal(found.predicted, found.scores >= 0.5)
-    assert np.abs(found.predicted - binary[fold.test]).mean() < np.abs(found.scores - binary[fold.test]).mean()
+    assert set(np.unique(found.prediction.labels)) == {0.0, 1.0}
+    np.testing.assert_array_equal(found.prediction.labels, found.prediction.scores >= 0.5)
+    assert (
+        np.abs(found.prediction.labels - binary[fold.test]).mean()
+        < np.abs(found.prediction.scores - binary[fold.test]).mean()
+    )
     counts = fitted("tag-count-mlp", tiles_of(planted, planted.count), fold, epochs=2)
-    assert counts.predicted.tobytes() == counts.scores.tobytes()
+    assert counts.prediction.labels.tobytes() == counts.prediction.scores.tobytes()
 
 
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
 @pytest.mark.parametrize("name", ["tag-count-mlp", "tagformer-p"])
 def test_tiles_without_visible_entities_get_a_prediction(name: str, planted: Planted) -> None:
     tiles, fold = tiles_of(planted, planted.count, tuple(range(len(VOCAB)))), planted.fold()
-    found = fitted(name, tiles, fold, epochs=2).predicted
+    found = fitted(name, tiles, fold, epochs=2).prediction.labels
     assert np.isfinite(found).all() and np.unique(found).size == 1
 
 
@@ -167,8 +172,8 @@ def test_the_weights_of_the_epoch_with_the_lowest_validation_error_are_used(
     found = fitted("tag-count-mlp", tiles_of(planted, labels), fold, epochs=8, patience=8)
     assert found.epochs == len(errors) == 8
     assert found.best_epoch == 1 + int(np.argmin(errors)) < 8
-    np.testing.assert_array_equal(found.predicted, tested[found.best_epoch - 1])
-    assert np.abs(found.predicted - tested[-1]).max() > 0.1
+    np.testing.assert_array_equal(found.prediction.labels, tested[found.best_epoch - 1])
+    assert np.abs(found.prediction.labels - tested[-1]).max() > 0.1
 
 
 def test_training_stops_without_a_lower_error(planted: Planted) -> None:
@@ -235,4 +240,4 @@ def test_a_registered_model_is_fitted_by_name(planted: Planted) -> None:
     tiles, fold = tiles_of(planted, planted.count), planted.fold()
     one = replace(fold, test=fold.test[:5])
     found = fit_supervised("tag-count-mlp", tiles, one, CLAMP, 0)
-    assert found.predicted.shape == (5,) and found.parameters > 0
+    assert found.prediction.labels.shape == (5,) and found.parameters > 0

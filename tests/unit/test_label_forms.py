@@ -17,7 +17,7 @@ from geojepa_cli.evaluate.heads import predict_head, predict_two_parts
 from geojepa_cli.evaluate.probe import run_probe
 from geojepa_cli.evaluate.scores import Predicted, score
 from geojepa_cli.metrics.folds import group_folds
-from geojepa_cli.metrics.label_forms import CLASS, PLAIN, ROOT, forms_of
+from geojepa_cli.metrics.label_forms import CLASS, PLAIN, ROOT, LabelForm, forms_of
 from geojepa_cli.metrics.ridge import fit_ridges
 
 Array = np.ndarray
@@ -55,9 +55,9 @@ def test_forms_fit_the_labels() -> None:
 
 
 @pytest.mark.parametrize("form", [PLAIN, ROOT])
-def test_labels_keep_their_values_in_every_form(form: object) -> None:
+def test_labels_keep_their_values_in_every_form(form: LabelForm) -> None:
     values = np.array([0.0, 0.25, 1.0, 7.0, 1e6])
-    np.testing.assert_allclose(form.invert(form.apply(values)), values, rtol=1e-12)  # type: ignore[attr-defined]
+    np.testing.assert_allclose(form.invert(form.apply(values)), values, rtol=1e-12)
 
 
 def test_predictions_below_zero_are_no_positive_counts() -> None:

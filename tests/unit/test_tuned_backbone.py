@@ -116,9 +116,9 @@ def test_training_learns_from_images_and_repeats_exactly(tiles: TaskTiles) -> No
     fold = fold_of(tiles)
     first, again = (tuned_backbone.fit(config_of(epochs=12), tiles, fold, (-1.0, 1.0), 3) for _ in range(2))
     other = tuned_backbone.fit(config_of(epochs=12), tiles, fold, (-1.0, 1.0), 4)
-    assert first.predicted.tobytes() == again.predicted.tobytes() != other.predicted.tobytes()
+    assert first.prediction.labels.tobytes() == again.prediction.labels.tobytes() != other.prediction.labels.tobytes()
     shown = tiles.store.image_rows[tiles.rows[fold.test]] >= 0
-    error = np.abs(first.predicted - tiles.labels[fold.test])[shown].mean()
+    error = np.abs(first.prediction.labels - tiles.labels[fold.test])[shown].mean()
     dummy = np.abs(tiles.labels[fold.test] - np.median(tiles.labels[fold.train]))[shown].mean()
     assert error < 0.5 * dummy
 
@@ -186,5 +186,5 @@ def test_a_registered_backbone_is_fitted_by_name(tiles: TaskTiles) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("geojepa_cli.baselines.registry.supervised_config", lambda name: config_of(epochs=1))
         found = fit_supervised("resnet50-tuned", tiles, one, (-1.0, 1.0), 0)
-    assert found.predicted.shape == (3,) and found.epochs == 1
+    assert found.prediction.labels.shape == (3,) and found.epochs == 1
     assert isinstance(tuned_backbone.build(config_of(), tiles, 0), TunedBackbone)
