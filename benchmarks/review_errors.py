@@ -1,4 +1,4 @@
-"""Puts plausible errors into a copy of an OSM extract: swapped values, and buildings that become lakes.
+"""Draws plausible errors in the tags of a region: swapped values, and buildings that become lakes.
 
 Four kinds of errors share 1 % of the elements with `building=*` or `highway=*`:
 
@@ -16,11 +16,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import numpy as np
-import osmium
 
 from geojepa_cli.tasks.review_rows import tag_classes
 from geojepa_cli.tasks.review_spec import packed_reviews
@@ -46,32 +44,6 @@ class _Values(NamedTuple):
 
     classes: Mapping[str, str]
     counts: Counter[str]
-
-
-def inject(source: Path, target: Path, seed: int, scheme: Scheme = "uniform") -> dict[str, Change]:
-    """Copies an extract with errors.
-
-    Args:
-        source: OSM file.
-        target: file to write.
-        seed: seed of the errors.
-        scheme: `uniform` or `frequent`.
-
-    Returns:
-        Errors by element, such as `way/123`.
-    """
-    ways = {way.id: dict(way.tags) for way in osmium.FileProcessor(str(source), osmium.osm.WAY)}
-    changes = draw(ways, seed, scheme)
-    with osmium.SimpleWriter(str(target), overwrite=True) as writer:
-        for element in osmium.FileProcessor(str(source)):
-            change = changes.get(element.id) if element.is_way() else None
-            if change is None:
-                writer.add(element)
-                continue
-            old, new = (one.partition("=") for one in (change.before, change.after))
-            tags = {key: value for key, value in ways[element.id].items() if key != old[0]}
-            writer.add(element.replace(tags=tags | {new[0]: new[2]}))
-    return {f"way/{number}": change for number, change in changes.items()}
 
 
 def draw(ways: Mapping[int, Mapping[str, str]], seed: int, scheme: Scheme) -> dict[int, Change]:
