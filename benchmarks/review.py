@@ -154,7 +154,10 @@ def score_of(method: str, result: FamilyResult, seed: int) -> NDArray[np.float64
 def neighbourhood_score(rows: ReviewRows, shares: NDArray[np.float64]) -> NDArray[np.float64]:
     """Returns −log of the share of a row's class among the other rows of its tile."""
     cell = rows.tiles * len(shares) + rows.labels
-    same, total = (np.bincount(np.unique(one, return_inverse=True)[1])[np.unique(one, return_inverse=True)[1]] for one in (cell, rows.tiles))
+    same, total = (
+        np.bincount(np.unique(one, return_inverse=True)[1])[np.unique(one, return_inverse=True)[1]]
+        for one in (cell, rows.tiles)
+    )
     return np.asarray(-np.log((same - 1 + PRIOR_COUNT * shares[rows.labels]) / (total - 1 + PRIOR_COUNT)))
 
 

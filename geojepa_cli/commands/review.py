@@ -57,7 +57,12 @@ def review(
 def print_review(answer: dict[str, Any], made: Artifact, page: str | None) -> None:
     """Prints the first findings as a table, then the paths of the files."""
     rows = [
-        [one["rank"], f"{one['score']:.1f}", f"{one['present']}\n→ {one['suggested']}", f"{one['reason']}\n{one['url']}"]
+        [
+            one["rank"],
+            f"{one['score']:.1f}",
+            f"{one['present']}\n→ {one['suggested']}",
+            f"{one['reason']}\n{one['url']}",
+        ]
         for one in answer["findings"][:MOST_SHOWN]
     ]
     count = len(answer["findings"])

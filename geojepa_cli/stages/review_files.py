@@ -118,7 +118,10 @@ def _feature(tokens: RegionTokens, finding: Finding, described: Mapping[str, Any
         "tags": "\n".join(f"{key}={value}" for key, value in finding.tags.items()),
         "note": "a hint, not an error",
     }
-    shown = {key: printable(value) if isinstance(value, str) and key != "tags" else value for key, value in properties.items()}
+    shown = {
+        key: printable(value) if isinstance(value, str) and key != "tags" else value
+        for key, value in properties.items()
+    }
     shown["tags"] = "\n".join(printable(line) for line in str(properties["tags"]).split("\n"))
     geometry = entity_geometry(piece, parse_tile(str(described["tile"])))
     return {"type": "Feature", "id": finding.entity, "geometry": geometry, "properties": shown}

@@ -76,9 +76,7 @@ def choose_specs(tag: str | Sequence[str] | None) -> tuple[tuple[ReviewSpec, ...
     return tuple(specs[name] for name in sorted(specs)), frozenset(wanted)
 
 
-def find_families(
-    plan: ReviewPlan, store: TileStore, tokens: RegionTokens
-) -> tuple[list[ReviewRows], dict[str, str]]:
+def find_families(plan: ReviewPlan, store: TileStore, tokens: RegionTokens) -> tuple[list[ReviewRows], dict[str, str]]:
     """Finds the entities of all families that can be reviewed.
 
     Returns:
@@ -142,5 +140,3 @@ def _check_keys(plan: ReviewPlan, tokens: RegionTokens) -> None:
 
 def _more(plan: ReviewPlan) -> hints.Hint:
     return more_data() if plan.keys is None else hints.again(tag=ALL)
-
-

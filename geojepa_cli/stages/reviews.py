@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import hints
+from geojepa_cli.errors import UsageError
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.device import check_device
 from geojepa_cli.stages.embedded_view import check_entity_vectors
@@ -104,7 +105,10 @@ def review(
     check_device(device)
     specs, keys = choose_specs(tag)
     limits = entity_limits(min_entities, max_entities)
-    processed = find_regions(workspace, "processed", region)[0]
+    processed, *others = find_regions(workspace, "processed", region)
+    if others:
+        message = "`review` takes one region, because heads are tested on its own zoom-14 tiles"
+        raise UsageError(message, hints.again(region=processed.name))
     chosen = find_model(workspace, model, [processed])
     check_entity_vectors(chosen)
     check_region(workspace, chosen, processed, limits=limits)
@@ -162,5 +166,3 @@ def _open(
             [geometry.file(GEOMETRY_FILE)] if geometry else None,
             [tokens.file(TOKENS_FILE)] if tokens else None,
         )
-
-

@@ -79,7 +79,8 @@ def find_rows(store: TileStore, tokens: RegionTokens, view: View, spec: ReviewSp
     have &= wanted
     counts = {
         "elements whose value names no class": int((have & (class_of_object < 0)).sum()),
-        "elements in tiles with too few or too many entities": int((have & (class_of_object >= 0)).sum()) - len(objects),
+        "elements in tiles with too few or too many entities": int((have & (class_of_object >= 0)).sum())
+        - len(objects),
     }
     tiles = store.piece_tiles(pieces)
     return ReviewRows(
