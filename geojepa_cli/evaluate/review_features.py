@@ -89,10 +89,10 @@ class Surroundings:
         Two objects share a vertex if it has the same stored position in the same tile.
         """
         tokens, region = self.tokens, self.tokens.region
-        parts = csr.children(region["piece/parts"].astype(np.int64), tokens.pieces)
-        part_counts = np.diff(region["piece/parts"].astype(np.int64))[tokens.pieces]
-        nodes_of = region["part/nodes"].astype(np.int64)
-        node_counts = np.diff(nodes_of)[parts]
+        parts_of, nodes_of = (region[column].astype(np.int64) for column in ("piece/parts", "part/nodes"))
+        parts = csr.children(parts_of, tokens.pieces)
+        part_counts: Ints = parts_of[tokens.pieces + 1] - parts_of[tokens.pieces]
+        node_counts: Ints = nodes_of[parts + 1] - nodes_of[parts]
         token = np.repeat(np.repeat(np.arange(len(tokens.pieces)), part_counts), node_counts)
         xy = region["node/xy"][csr.children(nodes_of, parts)]
         place = np.stack([tokens.tiles[token].astype(np.float64), xy[:, 0], xy[:, 1]], 1)
@@ -190,7 +190,7 @@ def _one_hot(owner: Ints, column: Ints, n: int) -> Vectors:
 
 def _shares(near: Ints, labels: Ints, classes: int) -> Vectors:
     """Returns the share of each class among the near rows, float32 [n, classes]."""
-    return class_counts(near, labels, classes).astype(np.float32) / max(1, near.shape[1])
+    return np.asarray(class_counts(near, labels, classes) / max(1, near.shape[1]), np.float32)
 
 
 def class_counts(near: Ints, labels: Ints, classes: int) -> Ints:

@@ -64,7 +64,7 @@ def choose_specs(tag: str | Sequence[str] | None) -> tuple[tuple[ReviewSpec, ...
     packed = packed_reviews()
     if wanted == [ALL]:
         return tuple(packed.values()), None
-    specs = {}
+    specs: dict[str, ReviewSpec] = {}
     for key in wanted:
         if not isinstance(key, str) or key == ALL or not key.strip() or "=" in key or "*" in key or len(key) > 255:
             message = f"`--tag {key}`: expected one key of OpenStreetMap, such as `highway`, or only `{ALL}`"

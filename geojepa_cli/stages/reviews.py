@@ -131,7 +131,8 @@ def _make(workspace: Workspace, plan: ReviewPlan, device: str, threads: int) -> 
             region = RegionTokens(store.regions[0])
             families, skipped = find_families(plan, store, region)
         results = judge_families(plan, store, region, families, features, device, threads)
-        credits = list(dict.fromkeys(line for one in (*inputs, model) for line in one.attribution))
+        lines = [*(line for one in inputs for line in one.attribution), *model.attribution]
+        credits = list(dict.fromkeys(lines))
         found = write_files(build.partial, plan, region, results, skipped, credits)
         counts = {"reviewed": sum(len(one.rows) for one in results), "findings": found}
         return build.publish(counts, model.attribution, extra={"seed": plan.seed})
