@@ -16,7 +16,7 @@ RARITY = 0.5  # exponent of the share of the present class, see `surprise`
 
 @dataclass(frozen=True)
 class Surprise:
-    """How much the present class of each of n rows disagrees with the prediction.
+    """Disagreement between the present class and the prediction, for each of n rows.
 
     Attributes:
         score: logarithm to base 2 of the odds of the best other class against the present one, corrected for rare
