@@ -144,7 +144,7 @@ def describe_entity(region: SearchRegion, hit: Hit, rank: int) -> SearchResult:
     order = sorted(item.tags, key=lambda key: (_ORDER_OF_KEYS.get(key, len(MAIN_KEYS)), key))
     tags = tuple((f"{key}={item.tags[key]}", 1) for key in order)
     entity = EntityRef(item.ref, version, vectors.record_id(hit.row), piece)
-    centre = _centre(item, _tile_of(region.store, row))
+    centre = centre_of(item, _tile_of(region.store, row))
     return _result(region, hit, rank, row, last - first, entity, centre, tags, f"{OSM}/{item.ref}")
 
 
@@ -183,7 +183,7 @@ def _tile_of(store: RegionStore, row: int) -> TileId:
     return TileId(*(int(store[f"tile/{axis}"][row]) for axis in "zxy"))
 
 
-def _centre(item: MapObject, tile: TileId) -> tuple[float, float]:
+def centre_of(item: MapObject, tile: TileId) -> tuple[float, float]:
     """Returns the centre (lon, lat), in degrees, of the part of an OSM element that lies inside a tile.
 
     This is the centre of the part's bounding box, or the centre of the tile if the element covers the whole tile.

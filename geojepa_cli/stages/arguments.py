@@ -102,7 +102,7 @@ TEXTS = {
     "image_encoder": '"vit_b_16"',
     "stac_url": '"URL"',
 }
-TEXT_LISTS = ("keep_tags", "drop_tags", "attribution", "head")
+TEXT_LISTS = ("keep_tags", "drop_tags", "attribution", "head", "tag")
 
 
 def check_arguments(signature: inspect.Signature, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -109,6 +109,7 @@ NEEDED: dict[str, Callable[[Made], dict[str, Any]]] = {
     "probe_entities": lambda m: {"task": m["entity_task"], "model": "tagpool", "per_class": 20},
     "knn": lambda m: {"tile": TILE, "model": "tagpool"},
     "embed": lambda m: {"model": "tagpool"},
+    "review": lambda m: {"model": "tagpool"},
     "plan_sweep": lambda m: {"file": sweep_file(m)},
     "sweep": lambda m: {"file": sweep_file(m)},
     "pretrain": lambda m: {"set_": {"train.max_steps": 1}, "name": "wrong"},
