@@ -1,0 +1,326 @@
+"""Runs `embed`: on one process, on several processes of this computer, on Ray, or on the processes of `torchrun`.
+
+Which process embeds a region does not affect the result. A region with many tiles is divided into chunks, which
+different processes embed. The chunks, and the batches in a chunk, do not depend on the number of processes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, closing
+from functools import partial
+from typing import NamedTuple
+
+from geojepa_cli import console, hints
+from geojepa_cli.config.limits import EntityLimits
+from geojepa_cli.errors import DataError, GeojepaError, InterruptedRunError, OtherRankError, UsageError
+from geojepa_cli.hints import Hint, Invocation
+from geojepa_cli.stages.alpha import check_alpha_of
+from geojepa_cli.stages.built_tasks import Tasks, find_tasks
+from geojepa_cli.stages.device import check_device, pick_device
+from geojepa_cli.stages.embedding_jobs import (
+    REGIONS,
+    Embedded,
+    EmbedJob,
+    failure_of,
+    find_inputs,
+    name_of_region,
+    run_here,
+    running_command,
+)
+from geojepa_cli.stages.embedding_model import Model, find_model
+from geojepa_cli.stages.embeddings import check_region, make_embeddings
+from geojepa_cli.stages.entity_limits import entity_limits
+from geojepa_cli.stages.stage import Regions, as_command, find_regions
+from geojepa_cli.stages.workers import check_ray, run_jobs
+from geojepa_cli.train.ranks import Ranks
+from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.workspace import Workspace
+
+Runner = Callable[[Sequence[EmbedJob], str], list[Embedded]]  # runs jobs; the text is a title for the progress
+
+
+@as_command("embed")
+def embed(
+    workspace: Workspace,
+    model: str | Artifact | None = None,
+    region: Regions = None,
+    task: Tasks | None = None,
+    masked: bool = False,
+    min_entities: int | None = None,
+    max_entities: int | None = None,
+    device: str = "auto",
+    threads: int = 1,
+    alpha: float = 0.0,
+    all_regions: bool = False,
+    workers: int = 1,
+    ray: bool = False,
+) -> list[Artifact]:
+    """Computes embeddings of the tiles and entities of one or several regions.
+
+    If a region fails, the others are still embedded, and the error comes at the end. Artifacts that exist are not made
+    again, so a command that was killed continues where it stopped. The result does not depend on `workers` and `ray`.
+
+    Args:
+        workspace: workspace to read from and publish to.
+        model: name, or `models/` artifact. Default: the newest model; without one, the model that comes with geojepa.
+        region: names of regions, or `processed/` artifacts. Default: the regions of the artifacts in `task` or, if
+            there are none, the only region in the workspace.
+        task: task (name or `tasks/` artifacts) whose tiles are embedded. Default: all tiles within the limits below.
+        masked: hide the tags and entities that reveal the label of the task.
+        min_entities: minimum number of entities in a tile. Cannot be combined with `task`. Default: 5.
+        max_entities: maximum number of entities in a tile. Cannot be combined with `task`. Default: 1250.
+        device: `cpu`, `cuda` or `auto`.
+        threads: number of CPU threads of each process.
+        alpha: weight of the entity alone in the vectors of entities, 0 to 1 (ADR 24). Does not change vectors of tiles.
+        all_regions: embed all regions in the workspace. Cannot be combined with `region`.
+        workers: number of processes on this computer, which share the regions and the tiles of large regions.
+        ray: share them on Ray: on the cluster of `RAY_ADDRESS`, or on this computer. All machines need the workspace at
+            the same path. `workers` limits the number of processes if it is above 1.
+
+    Returns:
+        One `embeddings/` artifact per region.
+
+    Raises:
+        UsageError: arguments cannot be combined.
+        NotFoundError: there is no such model, region or task.
+        DataError: there is no tile to embed, the model is damaged, or a region failed.
+        MissingExtraError: Ray is not installed.
+        InterruptedRunError: worker processes were stopped with Ctrl-C or SIGTERM.
+    """
+    with Ranks.from_environment() as ranks:
+        if not ranks.leads:
+            return _follow(workspace, ranks)
+        _check_arguments(region, task, masked, min_entities, max_entities, all_regions)
+        check_device(device)
+        limits = entity_limits(min_entities, max_entities)
+        run = _runner(ranks, workers, ray, device)
+        pairs = _find_pairs(workspace, region, task, all_regions)
+        chosen = find_model(workspace, model, [processed for processed, _ in pairs])
+        request = _Request(workspace, chosen, pairs, masked, limits, check_alpha_of(chosen, alpha), device, threads)
+        made = request.embed(run, skip_refused=all_regions)
+        ranks.share(json.dumps({"made": [artifact.full_ref for artifact in made]}))
+        return made
+
+
+class _Request(NamedTuple):
+    """Checked arguments of `embed`. `pairs` has the `processed/` artifact of each region, and its `tasks/` artifact."""
+
+    workspace: Workspace
+    model: Model
+    pairs: Sequence[tuple[Artifact, Artifact | None]]
+    masked: bool
+    limits: EntityLimits
+    alpha: float
+    device: str
+    threads: int
+
+    def embed(self, run: Runner | None, skip_refused: bool) -> list[Artifact]:
+        """Embeds all regions.
+
+        Args:
+            run: function that runs jobs on several processes. None: this process embeds one region after another.
+            skip_refused: embed the other regions if the check of a region fails.
+        """
+        if run is None and len(self.pairs) == 1:
+            settings = self.masked, self.device, self.threads, self.limits
+            return [make_embeddings(self.workspace, self.model, *self.pairs[0], *settings, alpha=self.alpha)]
+        jobs, done = self._jobs(), dict[int, Embedded]()
+        for place, (processed, task) in enumerate(self.pairs):
+            try:
+                tiles = check_region(self.workspace, self.model, processed, task, self.masked, self.limits)
+                jobs[place]["tiles"] = tiles
+            except GeojepaError as error:
+                if not skip_refused:
+                    raise
+                done[place] = failure_of(error)
+        accepted = {place: job for place, job in enumerate(jobs) if place not in done}
+        done |= _run_in_order(accepted) if run is None else _run_divided(accepted, run, self.model.name)
+        return _artifacts(self.workspace, jobs, done)
+
+    def _jobs(self) -> list[EmbedJob]:
+        """Returns a job for each region. The number of its tiles is not known yet."""
+        return [
+            {
+                "workspace": str(self.workspace.root.resolve()),
+                "command": running_command(),
+                "model": self.model.ref,
+                "region": processed.ref,
+                "task": task.ref if task else None,
+                "masked": self.masked,
+                "alpha": self.alpha,
+                "device": self.device,
+                "threads": self.threads,
+                "limits": list(self.limits),
+                "tiles": 0,
+                "chunk": None,
+                "folder": "",
+            }
+            for processed, task in self.pairs
+        ]
+
+
+def _check_arguments(
+    region: Regions, task: Tasks | None, masked: bool, low: int | None, high: int | None, all_regions: bool
+) -> None:
+    if masked and task is None:
+        message = "`--masked` requires `--task`: it hides what reveals the label of a task"
+        raise UsageError(message, hints.again(task="max_speed"))
+    if task is not None and (low is not None or high is not None):
+        raise UsageError(
+            "`--task` cannot be combined with `--min-entities` and `--max-entities`: the task sets these limits",
+            hints.run("build-tasks", task=task if isinstance(task, str) else None, min_entities=low, max_entities=high),
+        )
+    if all_regions and region is not None:
+        message = "`--all-regions` cannot be combined with `--region`"
+        raise UsageError(message, _without("--all-regions"))
+
+
+def _without(*names: str) -> Hint:
+    """Returns a hint that repeats the command without some of its options."""
+    command = hints.running() or Invocation("embed")
+    return Hint("embed", command.without([(name, None) for name in names]))
+
+
+def _find_pairs(
+    workspace: Workspace, region: Regions, task: Tasks | None, all_regions: bool
+) -> list[tuple[Artifact, Artifact | None]]:
+    """Returns the `processed/` artifact of each region, and its `tasks/` artifact."""
+    names = workspace.names("processed")
+    if all_regions:
+        region = names or None
+    elif region is None and isinstance(task, str | None) and len(names) > 1:
+        listed = ", ".join(f"`{name}`" for name in names)
+        message = f"`{workspace.root}` has several regions ({listed}): choose one with `--region`"
+        raise UsageError(message, hints.again(region=names[0]).or_else(hints.again(all_regions=True)))
+    if task is None:
+        return [(one, None) for one in find_regions(workspace, "processed", region)]
+    return list(zip(*find_tasks(workspace, task, region), strict=True))
+
+
+def _runner(ranks: Ranks, workers: int, ray: bool, device: str) -> Runner | None:
+    """Returns the function that runs jobs on several processes. None if there is only this process.
+
+    Raises:
+        UsageError: `torchrun` is combined with `--workers` or `--ray`, or the device does not exist.
+        MissingExtraError: Ray is not installed.
+    """
+    if ranks.size > 1:
+        if ray or workers > 1:
+            message = "`torchrun` cannot be combined with `--workers` and `--ray`: its processes are the workers"
+            raise UsageError(message, _without("--workers", "--ray"))
+        ranks.device(pick_device(device))
+        return partial(_on_ranks, ranks)
+    if ray:
+        check_ray()
+        return partial(_in_workers, workers if workers > 1 else 0, True)
+    return partial(_in_workers, workers, False) if workers > 1 else None
+
+
+def _run_in_order(jobs: Mapping[int, EmbedJob]) -> dict[int, Embedded]:
+    return {place: run_here(job) for place, job in jobs.items()}
+
+
+def _run_divided(jobs: Mapping[int, EmbedJob], run: Runner, model: str) -> dict[int, Embedded]:
+    """Runs jobs on several processes, which share the regions and the chunks of large regions. Returns the results."""
+    done: dict[int, Embedded] = {}
+    parts: list[tuple[int, EmbedJob]] = []
+    with ExitStack() as locks:
+        for place, job in jobs.items():
+            try:
+                parts += [(place, part) for part in _divide(job, locks)]
+            except GeojepaError as error:
+                done[place] = failure_of(error)
+        parts.sort(key=lambda part: -part[1]["tiles"])  # the longest first, so that all processes end at the same time
+        title = f"embed {console.counted(len(jobs), 'region')} with {model}"
+        for (place, _), one in zip(parts, run([part for _, part in parts], title), strict=True):
+            if one["error"] or place not in done:
+                done[place] = one
+    # the locks are released, so that other processes can publish the regions whose chunks are made
+    divided = [place for place, one in done.items() if not one["error"] and not one["artifact"]]
+    title = f"join the chunks of {console.counted(len(divided), 'region')}"
+    return done | dict(zip(divided, run([jobs[place] for place in divided], title), strict=True))
+
+
+def _divide(job: EmbedJob, locks: ExitStack) -> list[EmbedJob]:
+    """Returns a job for each chunk of a large region, which stays locked. A small region is one job."""
+    from geojepa_cli.evaluate.embed import chunk_sizes
+
+    sizes = chunk_sizes(job["tiles"])
+    if len(sizes) == 1:
+        return [job]
+    build = locks.enter_context(find_inputs(job).build())
+    if build.existing is not None:
+        return [job]
+    folder = str(build.partial.resolve())
+    return [{**job, "chunk": number, "tiles": size, "folder": folder} for number, size in enumerate(sizes)]
+
+
+def _in_workers(workers: int, ray: bool, jobs: Sequence[EmbedJob], title: str) -> list[Embedded]:
+    if not jobs:
+        return []
+    found: dict[int, Embedded] = {}
+    results = run_jobs(REGIONS, jobs, workers, ray, lambda job: None)
+    try:
+        with closing(results), console.progress(title, sum(job["tiles"] for job in jobs)) as meter:
+            for place, one in results:
+                found[place] = one
+                meter.update(sum(jobs[finished]["tiles"] for finished in found))
+    except (InterruptedRunError, KeyboardInterrupt):
+        message = "interrupted; finished regions, and finished chunks of large regions, are kept"
+        raise InterruptedRunError(message, hints.again().noting("to resume")) from None
+    return [found[place] for place in range(len(jobs))]
+
+
+def _on_ranks(ranks: Ranks, jobs: Sequence[EmbedJob], title: str) -> list[Embedded]:
+    """Runs jobs on the processes of `torchrun`. Called by process 0; the others call `_follow`."""
+    ranks.share(json.dumps({"jobs": jobs}))
+    console.note(title)
+    return _take_part(ranks, jobs)
+
+
+def _follow(workspace: Workspace, ranks: Ranks) -> list[Artifact]:
+    """Runs the jobs that process 0 shares, and returns the artifacts."""
+    try:
+        while True:
+            shared = json.loads(ranks.share())
+            if "made" in shared:
+                return [workspace.at(ref) for ref in shared["made"]]
+            for job in shared["jobs"][:1]:
+                ranks.device(pick_device(job["device"]))
+            _take_part(ranks, shared["jobs"])
+    except KeyboardInterrupt:
+        raise OtherRankError("interrupted") from None
+
+
+def _take_part(ranks: Ranks, jobs: Sequence[EmbedJob]) -> list[Embedded]:
+    own = {place: run_here(jobs[place]) for place in ranks.take(len(jobs))}
+    every: dict[str, Embedded] = {}
+    for text in ranks.texts(json.dumps(own)):
+        every |= json.loads(text)
+    return [every[str(place)] for place in range(len(jobs))]
+
+
+def _artifacts(workspace: Workspace, jobs: Sequence[EmbedJob], done: Mapping[int, Embedded]) -> list[Artifact]:
+    """Returns the artifacts of all regions.
+
+    Raises:
+        DataError: a region failed.
+    """
+    failed = {name_of_region(jobs[place]): one for place, one in sorted(done.items()) if one["error"]}
+    if not failed:
+        return [workspace.at(done[place]["artifact"]) for place in range(len(jobs))]
+    first = next(iter(failed.values()))
+    hint = hints.advice(first["hint"]) if first["hint"] else hints.again().noting("to try again")
+    if len(jobs) == 1:
+        raise DataError(first["error"], hint)
+    many = f"{len(failed)} of {len(jobs)} regions failed"
+    kept = "; the embeddings of the others are finished" if len(failed) < len(jobs) else ""
+    if len(failed) == 1:
+        (name,) = failed
+        raise DataError(f"{many}: `{name}`: {first['error']}{kept}", hint)
+    for name, one in failed.items():
+        console.warn(f"region `{name}` failed: {one['error']}", hints.advice(one["hint"]) if one["hint"] else None)
+    listed = ", ".join(f"`{name}`" for name in failed)
+    raise DataError(f"{many} ({listed}){kept}", hints.again().noting("to try again, after they are fixed"))
