@@ -55,7 +55,7 @@ class EmbedJob(TypedDict):
 
 
 class Embedded(TypedDict):
-    """Result of a job: the artifact as `kind/name@id`, empty for a chunk; or the reason why the job failed, and a hint."""
+    """Result of a job: the artifact as `kind/name@id`, empty for a chunk; or why the job failed, and a hint."""
 
     artifact: str
     error: str

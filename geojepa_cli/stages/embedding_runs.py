@@ -239,6 +239,8 @@ def _run_divided(jobs: Mapping[int, EmbedJob], run: Runner, model: str) -> dict[
                 done[place] = one
     # the locks are released, so that other processes can publish the regions whose chunks are made
     divided = [place for place, one in done.items() if not one["error"] and not one["artifact"]]
+    if not divided:
+        return done
     title = f"join the chunks of {console.counted(len(divided), 'region')}"
     return done | dict(zip(divided, run([jobs[place] for place in divided], title), strict=True))
 
@@ -258,8 +260,6 @@ def _divide(job: EmbedJob, locks: ExitStack) -> list[EmbedJob]:
 
 
 def _in_workers(workers: int, ray: bool, jobs: Sequence[EmbedJob], title: str) -> list[Embedded]:
-    if not jobs:
-        return []
     found: dict[int, Embedded] = {}
     results = run_jobs(REGIONS, jobs, workers, ray, lambda job: None)
     try:

@@ -34,8 +34,10 @@ def main() -> int:
     try:
         while job := jobs.get():
             busy.set()
-            done = run(json.loads(job))
-            busy.clear()
+            try:
+                done = run(json.loads(job))
+            finally:
+                busy.clear()
             results.write(json.dumps(done) + "\n")
             results.flush()
     except (InterruptedRunError, KeyboardInterrupt):

@@ -6,11 +6,13 @@ A job and its result are dicts of JSON values, so that any process can run the j
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -142,6 +144,8 @@ class _Pool(Generic[JobT, DoneT]):
         self._work = work
         self._idle: list[_Process] = []
         self._running: set[_Process] = set()
+        self._stopped = False
+        self._lock = threading.Lock()  # so that no process starts after the others were stopped
 
     def run(self, job: JobT) -> DoneT:
         """Runs a job, again if its process was killed.
@@ -149,9 +153,9 @@ class _Pool(Generic[JobT, DoneT]):
         Raises:
             InterruptedRunError: the process was stopped with Ctrl-C or SIGTERM.
         """
+        title = self._work.title(job)
         for left in range(self._work.retries, -1, -1):
-            process = self._idle.pop() if self._idle else _Process(self._work.run)
-            self._running.add(process)
+            process = self._take(title)
             result = process.run(job)
             if result is not None and self._work.reuse:
                 self._idle.append(process)
@@ -161,8 +165,8 @@ class _Pool(Generic[JobT, DoneT]):
             if result is not None:
                 done: DoneT = json.loads(result)
                 return done
-            title = self._work.title(job)
             if code in _STOPPED:
+                self._stopped = True
                 raise InterruptedRunError(f"{title} was interrupted")
             if code >= 0:
                 return self._work.failed(f"the process of {title} ended: {message}")
@@ -177,9 +181,19 @@ class _Pool(Generic[JobT, DoneT]):
             self._idle.pop().end()
 
     def stop(self) -> None:
-        """Stops all processes."""
-        for process in [*self._running, *self._idle]:
-            process.stop()
+        """Stops all processes, and starts no others."""
+        with self._lock:
+            self._stopped = True
+            for process in [*self._running, *self._idle]:
+                process.stop()
+
+    def _take(self, title: str) -> _Process:
+        with self._lock:
+            if self._stopped:
+                raise InterruptedRunError(f"{title} was interrupted")
+            process = self._idle.pop() if self._idle else _Process(self._work.run)
+            self._running.add(process)
+            return process
 
 
 def _in_processes(
@@ -191,16 +205,18 @@ def _in_processes(
         start(job)
         return processes.run(job)
 
-    with ThreadPoolExecutor(workers) as pool:
-        places = {pool.submit(run, job): place for place, job in enumerate(jobs)}
-        try:
-            for future in as_completed(places):
-                yield places[future], future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            processes.stop()
-            raise
-    processes.end()
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            places = {pool.submit(run, job): place for place, job in enumerate(jobs)}
+            try:
+                for future in as_completed(places):
+                    yield places[future], future.result()
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                processes.stop()
+                raise
+    finally:
+        processes.end()
 
 
 def _with_ray(
@@ -210,11 +226,7 @@ def _with_ray(
 
     All machines need the workspace at the same path.
     """
-    import ray
-
-    if not ray.is_initialized():
-        local = {} if os.environ.get("RAY_ADDRESS") else {"env_vars": {"PYTHONPATH": _python_path()}}
-        ray.init(runtime_env=local, log_to_driver=False, include_dashboard=False if local else None)
+    ray = _start_ray()
     resources = ray.cluster_resources()
     waiting, pending = list(range(len(jobs)))[::-1], dict[Any, int]()
     while waiting or pending:
@@ -231,6 +243,27 @@ def _with_ray(
             raise InterruptedRunError(f"{title} was interrupted") from error
         except ray.exceptions.RayError as error:  # for example the worker was killed, or has not enough memory
             yield place, work.failed(f"the Ray task of {title} ended: {type(error).__name__}")
+
+
+def _start_ray() -> Any:
+    """Returns the module `ray`, connected to a cluster.
+
+    Raises:
+        GeojepaError: there is no cluster at `RAY_ADDRESS`, or Ray does not start.
+    """
+    import ray
+
+    if ray.is_initialized():
+        return ray
+    address = os.environ.get("RAY_ADDRESS")
+    local = {} if address else {"env_vars": {"PYTHONPATH": _python_path()}}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.WARNING}
+    try:
+        ray.init(runtime_env=local, include_dashboard=False if local else None, **quiet)
+    except Exception as error:  # Ray raises plain exceptions
+        where = f"the Ray cluster at RAY_ADDRESS=`{address}` cannot be reached" if address else "Ray does not start"
+        raise GeojepaError(f"{where}: {describe(error)}", hints.again().noting("to try again")) from error
+    return ray
 
 
 def _submit(ray: Any, work: Work[JobT, DoneT], job: JobT, resources: Mapping[str, float]) -> Any:
