@@ -1,44 +1,26 @@
-"""Runs `embed`: on one process, on several processes of this computer, on Ray, or on the processes of `torchrun`.
-
-Which process embeds a region does not affect the result. A region with many tiles is divided into chunks, which
-different processes embed. The chunks, and the batches in a chunk, do not depend on the number of processes.
-"""
+"""The command `embed`: embeds one or several regions, on one or several processes."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, closing
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from geojepa_cli import console, hints
 from geojepa_cli.config.limits import EntityLimits
-from geojepa_cli.errors import DataError, GeojepaError, InterruptedRunError, OtherRankError, UsageError
-from geojepa_cli.hints import Hint, Invocation
+from geojepa_cli.errors import DataError, GeojepaError, UsageError
 from geojepa_cli.stages.alpha import check_alpha_of
 from geojepa_cli.stages.built_tasks import Tasks, find_tasks
-from geojepa_cli.stages.device import check_device, pick_device
-from geojepa_cli.stages.embedding_jobs import (
-    REGIONS,
-    Embedded,
-    EmbedJob,
-    failure_of,
-    find_inputs,
-    name_of_region,
-    run_here,
-    running_command,
-)
+from geojepa_cli.stages.device import check_device
+from geojepa_cli.stages.embedding_jobs import Embedded, EmbedJob, failure_of, name_of_region, run_here, running_command
 from geojepa_cli.stages.embedding_model import Model, find_model
+from geojepa_cli.stages.embedding_processes import Runner, choose_runner, follow, leaving_out, run_divided
 from geojepa_cli.stages.embeddings import check_region, make_embeddings
 from geojepa_cli.stages.entity_limits import entity_limits
 from geojepa_cli.stages.stage import Regions, as_command, find_regions
-from geojepa_cli.stages.workers import check_ray, run_jobs
 from geojepa_cli.train.ranks import Ranks
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
-
-Runner = Callable[[Sequence[EmbedJob], str], list[Embedded]]  # runs jobs; the text is a title for the progress
 
 
 @as_command("embed")
@@ -91,11 +73,11 @@ def embed(
     """
     with Ranks.from_environment() as ranks:
         if not ranks.leads:
-            return _follow(workspace, ranks)
+            return follow(workspace, ranks)
         _check_arguments(region, task, masked, min_entities, max_entities, all_regions)
         check_device(device)
         limits = entity_limits(min_entities, max_entities)
-        run = _runner(ranks, workers, ray, device)
+        run = choose_runner(ranks, workers, ray, device)
         pairs = _find_pairs(workspace, region, task, all_regions)
         chosen = find_model(workspace, model, [processed for processed, _ in pairs])
         request = _Request(workspace, chosen, pairs, masked, limits, check_alpha_of(chosen, alpha), device, threads)
@@ -136,7 +118,7 @@ class _Request(NamedTuple):
                     raise
                 done[place] = failure_of(error)
         accepted = {place: job for place, job in enumerate(jobs) if place not in done}
-        done |= _run_in_order(accepted) if run is None else _run_divided(accepted, run, self.model.name)
+        done |= _run_in_order(accepted) if run is None else run_divided(accepted, run, self.model.name)
         return _artifacts(self.workspace, jobs, done)
 
     def _jobs(self) -> list[EmbedJob]:
@@ -174,13 +156,7 @@ def _check_arguments(
         )
     if all_regions and region is not None:
         message = "`--all-regions` cannot be combined with `--region`"
-        raise UsageError(message, _without("--all-regions"))
-
-
-def _without(*names: str) -> Hint:
-    """Returns a hint that repeats the command without some of its options."""
-    command = hints.running() or Invocation("embed")
-    return Hint("embed", command.without([(name, None) for name in names]))
+        raise UsageError(message, leaving_out("--all-regions"))
 
 
 def _find_pairs(
@@ -199,107 +175,8 @@ def _find_pairs(
     return list(zip(*find_tasks(workspace, task, region), strict=True))
 
 
-def _runner(ranks: Ranks, workers: int, ray: bool, device: str) -> Runner | None:
-    """Returns the function that runs jobs on several processes. None if there is only this process.
-
-    Raises:
-        UsageError: `torchrun` is combined with `--workers` or `--ray`, or the device does not exist.
-        MissingExtraError: Ray is not installed.
-    """
-    if ranks.size > 1:
-        if ray or workers > 1:
-            message = "`torchrun` cannot be combined with `--workers` and `--ray`: its processes are the workers"
-            raise UsageError(message, _without("--workers", "--ray"))
-        ranks.device(pick_device(device))
-        return partial(_on_ranks, ranks)
-    if ray:
-        check_ray()
-        return partial(_in_workers, workers if workers > 1 else 0, True)
-    return partial(_in_workers, workers, False) if workers > 1 else None
-
-
 def _run_in_order(jobs: Mapping[int, EmbedJob]) -> dict[int, Embedded]:
     return {place: run_here(job) for place, job in jobs.items()}
-
-
-def _run_divided(jobs: Mapping[int, EmbedJob], run: Runner, model: str) -> dict[int, Embedded]:
-    """Runs jobs on several processes, which share the regions and the chunks of large regions. Returns the results."""
-    done: dict[int, Embedded] = {}
-    parts: list[tuple[int, EmbedJob]] = []
-    with ExitStack() as locks:
-        for place, job in jobs.items():
-            try:
-                parts += [(place, part) for part in _divide(job, locks)]
-            except GeojepaError as error:
-                done[place] = failure_of(error)
-        parts.sort(key=lambda part: -part[1]["tiles"])  # the longest first, so that all processes end at the same time
-        title = f"embed {console.counted(len(jobs), 'region')} with {model}"
-        for (place, _), one in zip(parts, run([part for _, part in parts], title), strict=True):
-            if one["error"] or place not in done:
-                done[place] = one
-    # the locks are released, so that other processes can publish the regions whose chunks are made
-    divided = [place for place, one in done.items() if not one["error"] and not one["artifact"]]
-    if not divided:
-        return done
-    title = f"join the chunks of {console.counted(len(divided), 'region')}"
-    return done | dict(zip(divided, run([jobs[place] for place in divided], title), strict=True))
-
-
-def _divide(job: EmbedJob, locks: ExitStack) -> list[EmbedJob]:
-    """Returns a job for each chunk of a large region, which stays locked. A small region is one job."""
-    from geojepa_cli.evaluate.embed import chunk_sizes
-
-    sizes = chunk_sizes(job["tiles"])
-    if len(sizes) == 1:
-        return [job]
-    build = locks.enter_context(find_inputs(job).build())
-    if build.existing is not None:
-        return [job]
-    folder = str(build.partial.resolve())
-    return [{**job, "chunk": number, "tiles": size, "folder": folder} for number, size in enumerate(sizes)]
-
-
-def _in_workers(workers: int, ray: bool, jobs: Sequence[EmbedJob], title: str) -> list[Embedded]:
-    found: dict[int, Embedded] = {}
-    results = run_jobs(REGIONS, jobs, workers, ray, lambda job: None)
-    try:
-        with closing(results), console.progress(title, sum(job["tiles"] for job in jobs)) as meter:
-            for place, one in results:
-                found[place] = one
-                meter.update(sum(jobs[finished]["tiles"] for finished in found))
-    except (InterruptedRunError, KeyboardInterrupt):
-        message = "interrupted; finished regions, and finished chunks of large regions, are kept"
-        raise InterruptedRunError(message, hints.again().noting("to resume")) from None
-    return [found[place] for place in range(len(jobs))]
-
-
-def _on_ranks(ranks: Ranks, jobs: Sequence[EmbedJob], title: str) -> list[Embedded]:
-    """Runs jobs on the processes of `torchrun`. Called by process 0; the others call `_follow`."""
-    ranks.share(json.dumps({"jobs": jobs}))
-    console.note(title)
-    return _take_part(ranks, jobs)
-
-
-def _follow(workspace: Workspace, ranks: Ranks) -> list[Artifact]:
-    """Runs the jobs that process 0 shares, and returns the artifacts."""
-    try:
-        while True:
-            shared = json.loads(ranks.share())
-            if "made" in shared:
-                return [workspace.at(ref) for ref in shared["made"]]
-            for job in shared["jobs"][:1]:
-                ranks.device(pick_device(job["device"]))
-            _take_part(ranks, shared["jobs"])
-    except KeyboardInterrupt:
-        raise OtherRankError("interrupted") from None
-
-
-def _take_part(ranks: Ranks, jobs: Sequence[EmbedJob]) -> list[Embedded]:
-    own = {place: run_here(jobs[place]) for place in ranks.take(len(jobs))}
-    every: dict[str, Embedded] = {}
-    for text in ranks.texts(json.dumps(own)):
-        every |= json.loads(text)
-    return [every[str(place)] for place in range(len(jobs))]
 
 
 def _artifacts(workspace: Workspace, jobs: Sequence[EmbedJob], done: Mapping[int, Embedded]) -> list[Artifact]:

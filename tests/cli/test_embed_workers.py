@@ -1,4 +1,4 @@
-"""`embed` of several regions: the same bytes on workers, Ray and `torchrun`, after kills, and next to a failed region."""
+"""`embed` of several regions: the same bytes on workers, Ray and `torchrun`, after kills and failures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from synthetic_workspace import add_region
 from geojepa_cli import Workspace, stages
 from geojepa_cli.errors import DataError, MissingExtraError, NotFoundError, UsageError
 from geojepa_cli.evaluate.embed import CHUNK_TILES
-from geojepa_cli.stages.embedding_runs import _runner
+from geojepa_cli.stages.embedding_processes import choose_runner
 from geojepa_cli.train.ranks import Ranks
 
 REGIONS = ("fir", "oak", "wide")
@@ -230,7 +230,7 @@ def test_wrong_combinations_name_the_command_to_use(workspace: Workspace, monkey
     assert isinstance(error, UsageError) and str(error.hint).endswith("embed --region fir")
     assert "--workers 0" in refused(workspace, "embed", "--workers", "0", "--region", "fir").message
     with pytest.raises(UsageError, match="`torchrun` cannot be combined with `--workers`"):
-        _runner(Ranks(0, 2), 2, False, "cpu")
+        choose_runner(Ranks(0, 2), 2, False, "cpu")
     monkeypatch.setattr(util, "find_spec", lambda name: None)
     error = refused(workspace, "embed", "--region", "fir", "--ray")
     assert isinstance(error, MissingExtraError) and "geojepa[scale]" in str(error.hint)
