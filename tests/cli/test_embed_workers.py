@@ -25,11 +25,13 @@ from geojepa_cli.stages.embedding_processes import choose_runner
 from geojepa_cli.train.ranks import Ranks
 
 REGIONS = ("fir", "oak", "wide")
-SETTINGS = ("model.tag_dim=16", "model.embed_dim=64", "model.depth=3", "model.num_heads=2", "model.predictor_depth=1")
+SETTINGS = ("model.tag_dim=16", "model.embed_dim=64", "model.depth=6", "model.num_heads=2", "model.predictor_depth=1")
 EMBED = ["embed", "--model", "small", "--min-entities", "1", "--threads", "1", "--all-regions"]
 # addresses as numbers, since a bare container cannot look up `localhost` or its own name
 ADDRESSES = ["--local-addr", "127.0.0.1", "--rdzv-backend", "c10d", "--rdzv-endpoint", "127.0.0.1:0"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", *ADDRESSES, "--nproc-per-node", "2", "-m", "geojepa_cli"]
+
+CHUNK = "embeddings/small.wide@*.partial/chunks/*.safetensors"
 
 Digests = dict[str, dict[str, str]]
 
@@ -86,10 +88,16 @@ def children(process: int) -> list[int]:
 
 
 def wait_for_a_chunk(process: subprocess.Popen[str], workspace: Workspace) -> None:
-    """Waits until the second, smaller chunk of `wide` exists, while another process embeds the first."""
-    while not list(workspace.root.glob("embeddings/*.partial/chunks/000001.safetensors")):
+    """Waits until one of the chunks of `wide` exists. The other chunk, or joining both, is still to do."""
+    while not list(workspace.root.glob(CHUNK)):
         assert process.poll() is None, process.communicate()
         time.sleep(0.005)
+
+
+@pytest.fixture(autouse=True)
+def no_embeddings(workspace: Workspace, expected: Digests) -> None:
+    """Deletes what a failed test left."""
+    shutil.rmtree(workspace.root / "embeddings", ignore_errors=True)
 
 
 def test_two_workers_write_the_same_bytes(workspace: Workspace, expected: Digests) -> None:
@@ -125,7 +133,7 @@ def test_killed_workers_are_replaced_and_the_bytes_are_the_same(workspace: Works
             os.kill(worker, signal.SIGKILL)
         _, message = running.communicate(timeout=200)
     assert running.returncode == 0, message
-    assert "the process of region `wide` was killed by signal 9; starting it again" in message
+    assert "was killed by signal 9; starting it again" in message
     assert take_digests(workspace) == expected
 
 
@@ -138,10 +146,10 @@ def test_workers_end_with_a_killed_command_and_the_next_run_resumes(workspace: W
     assert len(workers) == 2
     while any(Path(f"/proc/{worker}").exists() for worker in workers):
         time.sleep(0.02)
-    (chunk,) = workspace.root.glob("embeddings/*.partial/chunks/000001.safetensors")
+    assert list(workspace.root.glob(CHUNK))
     assert not [path for path in workspace.root.glob("embeddings/small.wide@*") if path.suffix == ""]
     stages.embed(workspace, "small", all_regions=True, min_entities=1)
-    assert not chunk.exists() and take_digests(workspace) == expected
+    assert take_digests(workspace) == expected
 
 
 @pytest.mark.slow
@@ -153,7 +161,7 @@ def test_a_killed_process_of_torchrun_ends_the_run_and_the_next_resumes(
         os.kill(children(running.pid)[1], signal.SIGKILL)
         out, message = running.communicate(timeout=200)
     assert running.returncode != 0 and out == "" and "bug of geojepa" not in message
-    assert list(workspace.root.glob("embeddings/small.wide@*.partial/chunks/000001.safetensors"))
+    assert list(workspace.root.glob(CHUNK))
     with start(workspace, "--json", program=TORCHRUN) as running:
         out, message = running.communicate(timeout=200)
     assert running.returncode == 0 and out.count('"command": "embed"') == 1, message
@@ -166,7 +174,7 @@ def damaged(workspace: Workspace, expected: Digests, tmp_path: Path) -> Workspac
     made = Workspace(tmp_path / "workspace")
     shutil.copytree(workspace.root, made.root)
     (file,) = made.root.glob("features/fir@*/tags.h5")
-    file.write_bytes(file.read_bytes()[:1000])
+    file.write_bytes(bytes(file.stat().st_size))
     return made
 
 
@@ -181,7 +189,7 @@ def test_a_region_that_fails_does_not_lose_the_others(damaged: Workspace, expect
 
 def test_all_failed_regions_are_listed(damaged: Workspace) -> None:
     (file,) = damaged.root.glob("features/oak@*/tags.h5")
-    file.write_bytes(b"")
+    file.write_bytes(bytes(file.stat().st_size))
     done = invoke(damaged, *EMBED[:-1], "--region", "fir", "--region", "oak")
     assert isinstance(done.exception, DataError) and done.stdout == ""
     assert done.exception.message == "2 of 2 regions failed (`fir`, `oak`)"
@@ -225,9 +233,10 @@ def test_a_large_region_in_use_by_another_command_does_not_lose_the_others(
 
 def test_wrong_combinations_name_the_command_to_use(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     error = refused(workspace, "embed", "--model", "small")
-    assert "several regions" in error.message and "embed --model small --all-regions" in str(error.hint)
+    assert "several regions" in error.message and str(error.hint).endswith(" --all-regions")
     error = refused(workspace, "embed", "--all-regions", "--region", "fir")
-    assert isinstance(error, UsageError) and str(error.hint).endswith("embed --region fir")
+    assert isinstance(error, UsageError) and "--region fir" in str(error.hint)
+    assert "--all-regions" not in str(error.hint)
     assert "--workers 0" in refused(workspace, "embed", "--workers", "0", "--region", "fir").message
     with pytest.raises(UsageError, match="`torchrun` cannot be combined with `--workers`"):
         choose_runner(Ranks(0, 2), 2, False, "cpu")
