@@ -106,8 +106,8 @@ class _Request(NamedTuple):
             skip_refused: embed the other regions if the check of a region fails.
         """
         if run is None and len(self.pairs) == 1:
-            settings = self.masked, self.device, self.threads, self.limits
-            return [make_embeddings(self.workspace, self.model, *self.pairs[0], *settings, alpha=self.alpha)]
+            what = self.workspace, self.model, *self.pairs[0], self.masked
+            return [make_embeddings(*what, self.device, self.threads, self.limits, alpha=self.alpha)]
         jobs, done = self._jobs(), dict[int, Embedded]()
         for place, (processed, task) in enumerate(self.pairs):
             try:

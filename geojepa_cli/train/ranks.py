@@ -152,7 +152,7 @@ class Ranks:
 
         with _as_failure_of_another():
             place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-            store = distributed.TCPStore(*place, is_master=False, wait_for_workers=False)
+            store = distributed.TCPStore(*place, is_master=False, wait_for_workers=False)  # type: ignore[attr-defined]
             if self.leads:
                 store.set(NEXT, "0")
         self.share()
