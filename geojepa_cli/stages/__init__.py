@@ -14,7 +14,7 @@ from geojepa_cli.stages.file_labels import build_labels  # isort: skip
 from geojepa_cli.stages.task_analysis import analyze_task  # isort: skip
 from geojepa_cli.stages.exports import export_task  # isort: skip
 from geojepa_cli.stages.models import pretrain  # isort: skip
-from geojepa_cli.stages.embeddings import embed  # isort: skip
+from geojepa_cli.stages.embedding_runs import embed  # isort: skip
 from geojepa_cli.stages.probes import probe  # isort: skip
 from geojepa_cli.stages.entity_probes import probe_entities  # isort: skip
 from geojepa_cli.stages.reports import report  # isort: skip

@@ -70,6 +70,7 @@ FLAGS = (
     "unfinished",
     "context",
     "ray",
+    "all_regions",
 )
 # examples of arguments, as Python expressions for hints
 PATHS = {"pbf": '"map.osm.pbf"', "polygon": '"area.geojson"', "out": '"report"'}
