@@ -20,6 +20,8 @@ from geojepa_cli.stages.entity_probes import probe_entities  # isort: skip
 from geojepa_cli.stages.reports import report  # isort: skip
 from geojepa_cli.stages.sweeps import plan_sweep, sweep  # isort: skip
 from geojepa_cli.stages.neighbours import knn  # isort: skip
+from geojepa_cli.stages.vector_exports import export  # isort: skip
+from geojepa_cli.stages.model_exports import export_model  # isort: skip
 from geojepa_cli.stages.demo import demo  # isort: skip
 from geojepa_cli.stages.artifacts import artifacts, prune, verify  # isort: skip
 
@@ -40,6 +42,8 @@ __all__ = [  # noqa: RUF022
     "plan_sweep",
     "sweep",
     "knn",
+    "export",
+    "export_model",
     "demo",
     "artifacts",
     "verify",
