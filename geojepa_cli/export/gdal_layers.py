@@ -69,6 +69,7 @@ def write_layer(path: Path, driver: str, layer: Layer, meter: Meter) -> None:
             geometry_name=GEOMETRY,
             geometry_type=kinds[0] if len(kinds) == 1 else "Unknown",
             crs="EPSG:4326",
+            dataset_options={"VERSION": "1.2"} if driver == "gpkg" else None,  # which older versions of QGIS read
         )
     finally:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})

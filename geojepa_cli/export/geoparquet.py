@@ -59,7 +59,11 @@ def write_geoparquet(
     plain = [name for name in features.fields.names if pa.types.is_string(features.fields.field(name).type)]
     rows = max(1, GROUP_BYTES // (encoding.width * np.dtype(encoding.dtype).itemsize + _OTHER_BYTES))
     with pq.ParquetWriter(
-        path, schema, compression="zstd", use_dictionary=plain, write_statistics=[*features.fields.names, BBOX]
+        path,
+        schema,
+        compression="zstd",
+        use_dictionary=plain,
+        write_statistics=[*plain, *(f"{BBOX}.{side}" for side in _SIDES)],
     ) as writer:
         done = 0
         for first in range(0, len(order), rows):
