@@ -93,8 +93,13 @@ class TileFeatures:
 
     def centres(self) -> NDArray[np.float64]:
         """Returns the centre of each tile."""
-        bounds = np.concatenate([tiles_bounds(*region.tiles().T) for region in self._regions])
-        return (bounds[:, :2] + bounds[:, 2:]) / 2
+        found = np.empty((self.count, 2))
+        for first in range(0, self.count, _AT_ONCE):
+            rows = np.arange(first, min(first + _AT_ONCE, self.count))
+            for index, inner, places in self._stack.split(rows):
+                bounds = tiles_bounds(*self._regions[index].tiles(inner).T)
+                found[rows[places]] = (bounds[:, :2] + bounds[:, 2:]) / 2
+        return found
 
     def groups(self) -> NDArray[np.int64]:
         """Returns the number of the zoom-14 tile of each tile."""

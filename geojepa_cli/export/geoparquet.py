@@ -77,8 +77,9 @@ def total_bounds(features: Features) -> Bounds:
     """Returns the bounds (west, south, east, north) of all geometries in degrees. They are read in parts."""
     sides = np.array([np.inf, np.inf, -np.inf, -np.inf])
     for first in range(0, features.count, _AT_ONCE):
-        found = shapely.total_bounds(features.geometry(np.arange(first, min(first + _AT_ONCE, features.count))))
-        sides = np.concatenate([np.minimum(sides[:2], found[:2]), np.maximum(sides[2:], found[2:])])
+        found = _bounds(features.geometry(np.arange(first, min(first + _AT_ONCE, features.count))))
+        sides[:2] = np.minimum(sides[:2], found[:, :2].min(axis=0))
+        sides[2:] = np.maximum(sides[2:], found[:, 2:].max(axis=0))
     west, south, east, north = sides.tolist()
     return west, south, east, north
 
@@ -116,8 +117,18 @@ def _lists(values: NDArray[Any], kind: pa.DataType) -> pa.Array:
 
 
 def _boxes(geometry: Geometries, kind: pa.DataType) -> pa.Array:
-    bounds = shapely.bounds(geometry)
+    bounds = _bounds(geometry)
     return pa.StructArray.from_arrays([pa.array(bounds[:, i]) for i in range(4)], fields=list(kind))
+
+
+def _bounds(geometry: Geometries) -> NDArray[np.float64]:
+    """Returns the bounds of each geometry, float64 [n, 4].
+
+    `shapely.bounds` ignores inner rings, which can reach past the outer ring of an invalid polygon.
+    """
+    positions, owner = shapely.get_coordinates(geometry, return_index=True)
+    starts = np.searchsorted(owner, np.arange(len(geometry)))
+    return np.hstack([np.minimum.reduceat(positions, starts), np.maximum.reduceat(positions, starts)])
 
 
 def _geo_metadata(features: Features, bounds: Bounds) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 _BITS = 16  # of a coordinate on the grid of the curve
+_AT_ONCE = 65_536  # places that are converted together
 
 
 def hilbert_order(lonlat: Floats) -> NDArray[np.int64]:
@@ -21,14 +22,19 @@ def hilbert_order(lonlat: Floats) -> NDArray[np.int64]:
         return np.empty(0, np.int64)
     low, high = lonlat.min(axis=0), lonlat.max(axis=0)
     cells = (1 << _BITS) - 1
-    grid = ((lonlat - low) / np.where(high > low, high - low, 1.0) * cells).astype(np.int64)
-    return np.argsort(hilbert_distance(grid[:, 0], grid[:, 1], _BITS), kind="stable")
+    size = np.where(high > low, high - low, 1.0)
+    distance = np.empty(len(lonlat), np.int64)
+    for first in range(0, len(lonlat), _AT_ONCE):
+        part = slice(first, first + _AT_ONCE)
+        grid = ((lonlat[part] - low) / size * cells).astype(np.int64)
+        distance[part] = hilbert_distance(grid[:, 0], grid[:, 1], _BITS)
+    return np.argsort(distance, kind="stable")
 
 
 def hilbert_distance(x: NDArray[np.int64], y: NDArray[np.int64], bits: int) -> NDArray[np.int64]:
     """Returns the distance of cells along the Hilbert curve that fills a square of 2^bits × 2^bits cells, int64 [n].
 
-    The curve is found from the largest quadrant to the smallest (Hamilton 2006, chapter 2): each quadrant contains a
+    The curve is found from the largest quadrant to the smallest: each quadrant contains a
     smaller curve that is mirrored or turned.
     """
     x, y = x.copy(), y.copy()

@@ -65,11 +65,12 @@ def piece_types(region: RegionStore, pieces: Rows) -> set[str]:
 
 def piece_centres(region: RegionStore, pieces: Rows, tiles: Rows) -> NDArray[np.float64]:
     """Returns the centre (lon, lat) of the bounding rectangle of pieces in degrees, float64 [n, 2]."""
-    return from_tiles_local(*tiles.T, decode_xy(region["piece/box_centre"][pieces]))
+    return from_tiles_local(tiles[:, 0], tiles[:, 1], tiles[:, 2], decode_xy(region["piece/box_centre"][pieces]))
 
 
 def _positions(region: RegionStore, nodes: Rows, tiles: Rows) -> NDArray[np.float64]:
-    return np.round(from_tiles_local(*tiles.T, decode_xy(region["node/xy"][nodes])), DECIMALS)
+    lonlat = from_tiles_local(tiles[:, 0], tiles[:, 1], tiles[:, 2], decode_xy(region["node/xy"][nodes]))
+    return np.round(lonlat, DECIMALS)
 
 
 def _lines(lonlat: NDArray[np.float64], part: Rows, role: Rows, owner: Rows) -> tuple[Geometries, Rows]:
