@@ -106,27 +106,9 @@ def export(
         _refuse_options_of_vectors()
         made = stages.export_model(workspace, model, out)
     else:
-        made = stages.export(
-            workspace,
-            model,
-            region,
-            level,
-            format,
-            area,
-            crs,
-            dtype,
-            dimensions,
-            list_,
-            no_vectors,
-            alpha,
-            min_entities,
-            max_entities,
-            date,
-            seed,
-            out,
-            device,
-            threads,
-        )
+        form = (level, format, area, crs, dtype, dimensions, list_, no_vectors)
+        limits = (alpha, min_entities, max_entities)
+        made = stages.export(workspace, model, region, *form, *limits, date, seed, out, device, threads)
     if json:
         console.emit_json("export", made.ref, _result(made))
         return

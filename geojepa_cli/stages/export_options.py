@@ -72,12 +72,13 @@ class ExportOptions:
         return found | ({"seed": self.seed} if measured else {})
 
 
-def check_export_options(options: ExportOptions, level_given: bool) -> None:
+def check_export_options(options: ExportOptions, level_given: bool, alpha: float = 0.0) -> None:
     """Checks options that do not depend on the workspace.
 
     Args:
         options: the options.
         level_given: True if the user chose a level.
+        alpha: weight of the entity alone in the vectors of entities.
 
     Raises:
         UsageError: an option has an unknown value, or options cannot be combined.
@@ -94,6 +95,12 @@ def check_export_options(options: ExportOptions, level_given: bool) -> None:
             known = ", ".join(f"`{one}`" for one in expected if one != "area")
             again = hints.again(**{option: expected[0]})
             raise UsageError(f"`--{option} {value}`: expected {known}", again)
+    if options.format == MODEL_FORMAT:
+        message = "`export` writes vectors; `export_model` writes a model"
+        raise UsageError(message, hints.run("export", format=MODEL_FORMAT))
+    if options.level != "entity" and alpha:
+        message = "`--alpha` requires `--level entity`: it only changes vectors of entities"
+        raise UsageError(message, hints.again(level="entity") if options.area is None else hints.again(alpha=0))
     if options.area is not None and level_given:
         raise UsageError("`--area` cannot be combined with `--level`", _without("level"))
     if options.format == "geoparquet" and options.no_vectors:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from geojepa_cli import console, hints
 from geojepa_cli.config.limits import EntityLimits
 from geojepa_cli.errors import UsageError
-from geojepa_cli.stages.alpha import check_alpha_of
+from geojepa_cli.stages.alpha import check_alpha, check_alpha_of
 from geojepa_cli.stages.device import check_device
 from geojepa_cli.stages.embedded_view import check_entity_vectors
 from geojepa_cli.stages.embedding_model import Model, find_model
@@ -18,7 +18,7 @@ from geojepa_cli.stages.embeddings import check_region, make_embeddings
 from geojepa_cli.stages.entity_limits import entity_limits
 from geojepa_cli.stages.export_files import ATTRIBUTION_FILE, copy_files, write_json
 from geojepa_cli.stages.export_layers import AreaFile, dates_of, open_layer, open_regions, read_areas
-from geojepa_cli.stages.export_options import MODEL_FORMAT, NAMES, ExportOptions, check_export_options
+from geojepa_cli.stages.export_options import NAMES, ExportOptions, check_export_options
 from geojepa_cli.stages.export_rebuild import rebuild_export
 from geojepa_cli.stages.model_exports import published_model, weights_urn
 from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, in_fixed_order
@@ -61,57 +61,43 @@ def export(
     device: str = "auto",
     threads: int = 1,
 ) -> Artifact:
-    """Writes the vectors of regions to a file that other programs read. Computes missing embeddings first.
+    """Writes vectors of regions to a file that other programs read, and returns the `exports/` artifact.
+
+    Embeddings that do not exist yet are computed first.
 
     Args:
         workspace: workspace to read from and publish to.
-        model: name, or `models/` artifact. Default: the newest model; without one, the model that comes with geojepa.
-        region: names of regions, or `processed/` artifacts. Default: the only region in the workspace.
-        level: `tile`, `entity`, or `group` (zoom-14 tiles). Default: `tile`.
+        model, region: as for `embed`. Default: the newest model, and the only region in the workspace.
+        level: `tile` (default), `entity`, or `group` (zoom-14 tiles).
         format: `geoparquet`, `gpkg` or `fgb`. `export_model` writes the model.
-        area: GeoJSON or GeoParquet file with polygons: one vector for each polygon instead of one for each tile.
-        crs: CRS of the polygons, such as `EPSG:2248`. Default: the CRS that the file states.
-        dtype: type of the values: `float32`, `float16` or `int8`.
+        area, crs: GeoJSON or GeoParquet file with polygons, for one vector for each polygon; CRS of its coordinates.
+        dtype, list_: type of the values: `float32`, `float16` or `int8`; of their lists: `fixed` or `variable`.
         dimensions: number of principal components. Default: all dimensions.
-        list_: `fixed` or `variable`: type of the lists of values in a GeoParquet file.
         no_vectors: leave out the vectors, and keep their colours. Not for GeoParquet.
         alpha: weight of the entity alone in the vectors of entities, 0 to 1 (ADR 24). Requires the level `entity`.
         min_entities, max_entities: number of entities in a tile. Default: 5 and 1250.
-        date: date of the map data, such as `2024-07-03`. Default: the date in the OSM file.
+        date: date of the map data. Default: the date in the OSM file.
         seed: random seed of the queries that measure the loss, and of the vectors that give the components.
-        out: folder to which the files are also copied; None for no copy.
-        device: device for computing embeddings: `cpu`, `cuda` or `auto`.
-        threads: number of threads for computing embeddings; does not affect the result.
-
-    Returns:
-        The `exports/` artifact.
+        out, device, threads: folder for a copy of the files; device and CPU threads for computing embeddings.
 
     Raises:
         UsageError: an option has an unknown value, or options cannot be combined.
         NotFoundError: there is no such model, region or file.
         DataError: there is no tile to embed, no polygon lies in an embedded tile, or a file is damaged.
     """
-    path = None if area is None else Path(area)
-    chosen_level = "area" if path is not None else level or "tile"
-    options = ExportOptions(chosen_level, format, dtype, dimensions, list_, no_vectors, path, crs, date, seed)
-    check_export_options(options, level is not None)
-    if format == MODEL_FORMAT:
-        raise UsageError("`export` writes vectors; `export_model` writes a model", hints.run("export", format=format))
-    if chosen_level != "entity" and alpha:
-        message = "`--alpha` requires `--level entity`: it only changes vectors of entities"
-        raise UsageError(message, hints.again(level="entity") if path is None else hints.again(alpha=0))
+    path, shown = (None, level or "tile") if area is None else (Path(area), "area")
+    options = ExportOptions(shown, format, dtype, dimensions, list_, no_vectors, path, crs, date, seed)
+    check_export_options(options, level is not None, check_alpha(alpha))
     check_device(device)
     limits = entity_limits(min_entities, max_entities)
     regions = in_fixed_order(find_regions(workspace, "processed", region))
     chosen = find_model(workspace, model, regions)
-    if chosen_level == "entity":
+    if shown == "entity":
         check_entity_vectors(chosen)
-    checked = check_alpha_of(chosen, alpha)
-    file = read_areas(options)
+    checked, file = check_alpha_of(chosen, alpha), read_areas(options)
     for one in regions:
         check_region(workspace, chosen, one, limits=limits)
-    plan = _Plan(workspace, chosen, regions, options, limits, checked, device, threads)
-    made = plan.make(file)
+    made = _Plan(workspace, chosen, regions, options, limits, checked, device, threads).make(file)
     if out is not None:
         copy_files(made, Path(out))
     return made
