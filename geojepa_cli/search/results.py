@@ -121,7 +121,7 @@ def describe_tile(region: SearchRegion, hit: Hit, rank: int) -> SearchResult:
     tile = _tile_of(region.store, row)
     west, south, east, north = tile_bounds(*tile)
     lon, lat = (west + east) / 2, (south + north) / 2
-    tags = _distinctive_tags(region.store, region.vectors["entity/piece"][first:last].astype(np.int64))
+    tags = distinctive_tags(region.store, region.vectors["entity/piece"][first:last].astype(np.int64))
     url = f"{OSM}/#map={min(19, tile.z + 1)}/{lat:.5f}/{lon:.5f}"
     return _result(region, hit, rank, row, last - first, None, (lon, lat), tags, url)
 
@@ -196,7 +196,7 @@ def centre_of(item: MapObject, tile: TileId) -> tuple[float, float]:
     return lon, lat
 
 
-def _distinctive_tags(store: RegionStore, pieces: NDArray[np.int64]) -> tuple[tuple[str, int], ...]:
+def distinctive_tags(store: RegionStore, pieces: NDArray[np.int64]) -> tuple[tuple[str, int], ...]:
     """Returns the tags that are frequent among the given entities and rare in the region (by tf-idf).
 
     Each tag is a pair (`key=value`, number of the given entities that have the tag).

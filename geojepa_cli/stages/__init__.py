@@ -21,6 +21,8 @@ from geojepa_cli.stages.reports import report  # isort: skip
 from geojepa_cli.stages.sweeps import plan_sweep, sweep  # isort: skip
 from geojepa_cli.stages.neighbours import knn  # isort: skip
 from geojepa_cli.stages.reviews import review  # isort: skip
+from geojepa_cli.stages.vector_exports import export  # isort: skip
+from geojepa_cli.stages.model_exports import export_model  # isort: skip
 from geojepa_cli.stages.demo import demo  # isort: skip
 from geojepa_cli.stages.artifacts import artifacts, prune, verify  # isort: skip
 
@@ -42,6 +44,8 @@ __all__ = [  # noqa: RUF022
     "sweep",
     "knn",
     "review",
+    "export",
+    "export_model",
     "demo",
     "artifacts",
     "verify",
