@@ -19,6 +19,7 @@ from geojepa_cli.commands.demo import demo
 from geojepa_cli.commands.doctor import doctor
 from geojepa_cli.commands.embed import embed
 from geojepa_cli.commands.examples import command_name, help_text
+from geojepa_cli.commands.explore import explore
 from geojepa_cli.commands.fetch import fetch
 from geojepa_cli.commands.knn import knn
 from geojepa_cli.commands.parse_errors import describe_parse_error, flags_of, unknown_command
@@ -74,7 +75,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_PREPARE, _USE = (fetch, tile, process, build_tasks, pretrain), (embed, probe, probe_entities, knn, demo, report, sweep)
+_PREPARE = (fetch, tile, process, build_tasks, pretrain)
+_USE = (embed, probe, probe_entities, knn, explore, demo, report, sweep)
 for _command in (*_PREPARE, *_USE, artifacts, doctor):
     app.command(name=command_name(_command), cls=_Command, help=help_text(_command))(_command)
 

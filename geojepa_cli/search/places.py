@@ -22,7 +22,7 @@ class Places:
         regions: the opened regions.
         z, x, y: zoom, column and row of each tile, int64 [N].
         region: index of each tile's region, int64 [N].
-        tile_starts, entity_starts: number of tiles, and of entities, in all regions before region i; int64 [regions + 1]
+        tile_starts, entity_starts: number of tiles, and of entities, in the regions before each one, int64 [R + 1]
     """
 
     def __init__(self, regions: Sequence[SearchRegion]) -> None:

@@ -19,8 +19,30 @@ from geojepa_cli.tags.descriptions import is_free, load_descriptions
 Scores = NDArray[np.float32]
 MAX_WORDS = 12
 MAX_SHOWN = 5
+NAME_WEIGHT = 0.3  # a street is often named after a school or an airport that is not there
 _WORD = re.compile(r"[\w:-]+=[\w:;*.-]+|[^\W_]+(?:'[^\W_]+)?")
-_STOP_WORDS = frozenset("a an and are at by for from in is near next of on or place places the to with".split())
+_STOP_WORDS = frozenset(
+    (
+        "a",
+        "an",
+        "and",
+        "are",
+        "at",
+        "by",
+        "for",
+        "from",
+        "in",
+        "is",
+        "near",
+        "next",
+        "of",
+        "on",
+        "or",
+        "the",
+        "to",
+        "with",
+    )
+)
 _LONGEST_VALUE = 80
 
 
@@ -44,12 +66,14 @@ class _Matches(NamedTuple):
         tags: for each region, True for the tags in its vocabulary that match; bool [vocabulary].
         shown: the most frequent of the tags.
         count: number of distinct tags that match.
+        by_name: True if the word matches names only.
     """
 
     word: str
     tags: list[NDArray[np.bool_]]
     shown: list[str]
     count: int
+    by_name: bool
 
 
 class _Index(NamedTuple):
@@ -67,15 +91,17 @@ class _Index(NamedTuple):
 class WordSearch:
     """Scores tiles and entities by the words of a query.
 
-    A word matches a tag if it is a word of the tag, or of the name and search terms that the editor iD has for the tag.
-    `key=value` matches this tag only, and `key=*` all tags with this key. A word that matches no such tag is searched in
-    names, such as `name=Main Street`. Upper and lower case are the same, as are singular and plural with `s`.
+    A word matches a tag if it is a word of the tag, or of the name and search terms that the editor iD has for it.
+    `key=value` matches this tag only, and `key=*` all tags with this key. A word that matches no tag in this way is
+    searched in names, such as `name=Main Street`. Upper and lower case are the same, as are singular and plural with
+    `s`.
 
     With n(w) entities in a tile that have a tag for the word w, the score of the tile is
 
         Σ idf(w) · n(w) / (n(w) + 1)  /  Σ idf(w),    idf(w) = log(1 + tiles / tiles with the word)
 
-    so rare words count more, and the second entity of a kind counts less than the first one.
+    so rare words count more, and the second entity of a kind counts less than the first one. The weight of a word that
+    matches names only is multiplied by `NAME_WEIGHT`.
 
     Args:
         regions: regions to search. Their tags are read at the first search.
@@ -93,6 +119,7 @@ class WordSearch:
         for match in matches:
             counts = np.concatenate([self._tile_counts(i, match.tags[i]) for i in range(len(self._regions))])
             weight = math.log(1 + len(counts) / max(1, int((counts > 0).sum())))
+            weight *= NAME_WEIGHT if match.by_name else 1.0
             total += weight * counts / (counts + 1.0)
             weights += weight
         scores = (total / weights if weights else total).astype(np.float32)
@@ -137,7 +164,7 @@ class WordSearch:
                 name = f"{one.store.keys[row]}={one.store.values[row]}"
                 counts[name] = counts.get(name, 0) + int(count)
         frequent = sorted(counts, key=lambda name: (-counts[name], name))
-        return _Matches(word, tags, frequent[:MAX_SHOWN], len(counts))
+        return _Matches(word, tags, frequent[:MAX_SHOWN], len(counts), not classes)
 
     def _tile_counts(self, region: int, tags: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Returns the number of entities in each tile that have one of the tags: int64 [n]."""

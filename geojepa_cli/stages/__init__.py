@@ -20,6 +20,7 @@ from geojepa_cli.stages.entity_probes import probe_entities  # isort: skip
 from geojepa_cli.stages.reports import report  # isort: skip
 from geojepa_cli.stages.sweeps import plan_sweep, sweep  # isort: skip
 from geojepa_cli.stages.neighbours import knn  # isort: skip
+from geojepa_cli.stages.explore import explore  # isort: skip
 from geojepa_cli.stages.demo import demo  # isort: skip
 from geojepa_cli.stages.artifacts import artifacts, prune, verify  # isort: skip
 
@@ -40,6 +41,7 @@ __all__ = [  # noqa: RUF022
     "plan_sweep",
     "sweep",
     "knn",
+    "explore",
     "demo",
     "artifacts",
     "verify",

@@ -57,6 +57,7 @@ RANGES = {
     "per_class": Range(1, 1_000_000, 1000),
     "workers": Range(1, 256, 2),
     "steps": Range(1, 2**31 - 1, 100),
+    "port": Range(0, 65_535, 0),
 }
 FLAGS = (
     "masked",
@@ -101,6 +102,9 @@ TEXTS = {
     "geometry_encoder": '"fourier"',
     "image_encoder": '"vit_b_16"',
     "stac_url": '"URL"',
+    "host": '"127.0.0.1"',
+    "basemap": '"URL"',
+    "space": '"centred"',
 }
 TEXT_LISTS = ("keep_tags", "drop_tags", "attribution", "head")
 

@@ -39,8 +39,7 @@ def search_json(places: Places, answer: Answer) -> dict[str, Any]:
         for number, score in zip(answer.results, answer.scores, strict=True)
     ]
     examples = [
-        (places.entity_hit if answer.entities else places.tile_hit)(number)
-        for number in answer.examples[:MAX_EXAMPLES]
+        (places.entity_hit if answer.entities else places.tile_hit)(number) for number in answer.examples[:MAX_EXAMPLES]
     ]
     shown_examples = [describe(places, hit, 0, answer.entities) for hit in examples]
     results = [describe(places, hit, rank, answer.entities) for rank, hit in enumerate(hits, start=1)]

@@ -13,10 +13,10 @@ from urllib.parse import parse_qs
 from geojepa_cli.errors import GeojepaError, NotFoundError, UsageError
 from geojepa_cli.pages.explorer import answers, requests
 from geojepa_cli.pages.explorer.explorer import Explorer
+from geojepa_cli.pages.explorer.library import FOLDER as LIBRARY
 from geojepa_cli.pages.explorer.pictures import Pictures
 
-ASSETS, LIBRARY = "assets", "vendor"
-MAPLIBRE = ("maplibre-gl-csp.js", "maplibre-gl-csp-worker.js", "maplibre-gl.css")
+ASSETS = "assets"
 TYPES = {
     "html": "text/html; charset=utf-8",
     "js": "text/javascript; charset=utf-8",

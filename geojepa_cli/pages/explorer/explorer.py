@@ -129,7 +129,13 @@ class Explorer:
         return self._ranked(wanted, scores, [*examples, *good], bad, np.zeros(len(places), np.bool_))
 
     def _ranked(
-        self, wanted: Search, scores: Scores, good: list[int], bad: list[int], left_out: NDArray[np.bool_], note: str = ""
+        self,
+        wanted: Search,
+        scores: Scores,
+        good: list[int],
+        bad: list[int],
+        left_out: NDArray[np.bool_],
+        note: str = "",
     ) -> Answer:
         squares = self._squares
         left_out = left_out | np.isin(squares, squares[[*good, *bad]])

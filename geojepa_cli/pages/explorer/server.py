@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hmac
 import ipaddress
 import secrets
@@ -20,23 +21,27 @@ IDLE_S = 30.0  # a connection without a request is closed after this time
 
 
 class ExplorerServer:
-    """Serves the page and its data. `serve` blocks until `stop` is called; `start` does not block.
+    """Serves the page and its data in threads, from `start` until `stop`. It is a context manager that does both.
+
+    The port is bound at once, so that a wrong one is found before the data are opened.
 
     Every request must have the server's random token as the first part of its path, and a `Host` header that names an
     IP address, `localhost` or the given host. The second check stops pages of other sites whose name resolves to this
     machine (DNS rebinding).
 
     Attributes:
-        api: answers the requests.
+        api: answers the requests. It must be set before `start`.
+        host: address that the server listens on.
+        port: port that the server listens on.
         token: random part of the URL.
-        url: address of the page, with the token.
     """
 
-    def __init__(self, api: Api, host: str = "127.0.0.1", port: int = 0, token: str | None = None) -> None:
+    api: Api
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 0, token: str | None = None) -> None:
         """Binds the port.
 
         Args:
-            api: answers the requests.
             host: address to listen on. `0.0.0.0` and `::` listen on all interfaces.
             port: port to listen on; 0 for a free one.
             token: random text in the URL. Default: a new one.
@@ -44,15 +49,17 @@ class ExplorerServer:
         Raises:
             GeojepaError: the address or port cannot be used.
         """
-        self.api, self.host = api, host
+        self.host = host
         self.token = token or secrets.token_urlsafe(24)
         handler = type("Handler", (_Handler,), {"explorer": self})
         server = _Server6 if ":" in host else _Server
         try:
             self._server = server((host, port), handler)
-        except (OSError, OverflowError) as error:
-            message = f"cannot listen on `{host}:{port}`: {getattr(error, 'strerror', None) or error}"
-            raise GeojepaError(message, hints.again(port=0)) from None
+        except (OSError, OverflowError, UnicodeError) as error:
+            reason = (getattr(error, "strerror", None) or str(error)).lower()
+            busy = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EACCES)
+            hint = hints.again(port=0) if busy else hints.again(host="127.0.0.1")
+            raise GeojepaError(f"cannot listen on host `{host}`, port {port}: {reason}", hint) from None
         self.port = int(self._server.server_address[1])
         self._thread: threading.Thread | None = None
 
@@ -85,7 +92,10 @@ class ExplorerServer:
 
     def allows_host(self, header: str | None) -> bool:
         """Returns True if a `Host` header names an IP address, `localhost`, or the host that was given."""
-        name = urlsplit(f"//{header or ''}").hostname if header else None
+        try:
+            name = urlsplit(f"//{header or ''}").hostname
+        except ValueError:  # a bracket without its partner
+            return False
         if name is None:
             return False
         if name in ("localhost", self.host.lower()):
@@ -156,18 +166,27 @@ class _Handler(BaseHTTPRequestHandler):
         """Answers a request whose body is `body`; None for a GET request."""
         if not self.explorer.allows_host(self.headers.get("Host")):
             return self._refuse(421, "the `Host` header of the request names another machine")
-        target = urlsplit(self.path)
-        _, token, *rest = [*target.path.split("/", 2), ""][:3]
+        target, _, query = self.path.partition("?")
+        _, _, rest = target.partition("/")
+        token, slash, path = rest.partition("/")
         if not hmac.compare_digest(token.encode("utf-8", "replace"), self.explorer.token.encode()):
-            return self._refuse(403, "the token in the address is wrong: open the address that `geojepa explore` printed")
-        path = rest[0] if rest else ""
+            message = "the token in the address is wrong: open the address that `geojepa explore` printed"
+            return self._refuse(403, message)
+        if not slash:
+            return self._redirect(f"/{token}/")
         try:
             api = self.explorer.api
-            response = api.get(path, target.query) if body is None else api.post(path, body)
+            response = api.get(path, query) if body is None else api.post(path, body)
         except Exception:
             console.warn(f"request `{path}` failed: {traceback.format_exc(limit=-3)}")
             response = failure(500, "the server failed; its terminal has the reason")
         self._send(response)
+
+    def _redirect(self, location: str) -> None:
+        self.send_response(308)
+        self.send_header("Location", location)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def _send(self, response: Response) -> None:
         self.send_response(response.status)

@@ -1,6 +1,6 @@
 // Colours of similarities: a ramp from pale to strong on light pages, from dark to bright on dark ones.
 
-const LIGHT = ["#ece7dc", "#d3dfd3", "#9ccbc0", "#4fa3ab", "#23708c", "#123c66"];
+const LIGHT = ["#e3dccd", "#cfdccb", "#93c6ba", "#469ca6", "#1d6685", "#123a63"];
 const DARK = ["#222b30", "#26424a", "#216a70", "#2f9c86", "#86d08a", "#f3f6a8"];
 const STEPS = 256;
 export const FULL = 32767; // the integer for a similarity of 1
@@ -22,12 +22,12 @@ export function ramp() {
   return found;
 }
 
-// The scores at both ends of the ramp. Half of the tiles are below the low end; the best one in a thousand is at the high end.
-export function scaleOf(scores, byWords) {
+// The scores at both ends of the ramp: a quarter of the tiles is at or below the low end, `best` is at the high end.
+export function scaleOf(scores, byWords, best) {
   if (!scores.length) return { low: 0, high: FULL };
   const sorted = Int16Array.from(scores).sort();
   const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
-  const high = byWords ? sorted[sorted.length - 1] : at(0.998);
+  const high = byWords ? sorted[sorted.length - 1] : best;
   const low = byWords ? 0 : at(0.25);
   return { low, high: Math.max(high, low + 1) };
 }
