@@ -101,7 +101,7 @@ class WordSearch:
         Σ idf(w) · n(w) / (n(w) + 1)  /  Σ idf(w),    idf(w) = log(1 + tiles / tiles with the word)
 
     so rare words count more, and the second entity of a kind counts less than the first one. The weight of a word that
-    matches names only is multiplied by `NAME_WEIGHT`.
+    matches names only is multiplied by `NAME_WEIGHT`. A word that matches nothing is left out.
 
     Args:
         regions: regions to search. Their tags are read at the first search.
@@ -116,7 +116,7 @@ class WordSearch:
         """Returns the scores of all tiles for a query in words. The tiles are those of the regions, in this order."""
         matches = [self._match(word) for word in query_words(query)]
         total, weights = np.zeros(self._n_tiles, np.float64), 0.0
-        for match in matches:
+        for match in (one for one in matches if one.count):
             counts = np.concatenate([self._tile_counts(i, match.tags[i]) for i in range(len(self._regions))])
             weight = math.log(1 + len(counts) / max(1, int((counts > 0).sum())))
             weight *= NAME_WEIGHT if match.by_name else 1.0

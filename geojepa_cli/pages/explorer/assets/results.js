@@ -73,9 +73,9 @@ export function card(place, { drawn, marks, shared, by, on }) {
   const buttons = make(
     "div",
     { class: "row buttons" },
-    ...(place.rank ? [mark("good", "Good"), mark("bad", "Bad"), make("button", { text: "Search from here", "aria-label": `Search from ${title(place)}`, onclick: () => on.from(place) })] : []),
+    ...(place.rank ? [mark("good", "Good"), mark("bad", "Bad"), make("button", { text: "Search from here", "aria-label": `Search from here: ${title(place)}`, onclick: () => on.from(place) })] : []),
     make("button", { text: "Show", "aria-label": `Show ${title(place)} on the map`, onclick: () => on.show(place) }),
-    make("a", { href: place.url, target: "_blank", rel: "noreferrer noopener", text: "OSM", "aria-label": `${title(place)} on openstreetmap.org` }),
+    make("a", { href: place.url, target: "_blank", rel: "noreferrer noopener", text: "OSM", "aria-label": `OSM: ${title(place)} on openstreetmap.org` }),
   );
   const text = make("div", { class: "text" }, make("div", { class: "name", text: title(place) }), make("div", { class: "facts", text: facts.filter(Boolean).join(" · ") }), tags(place, place.rank ? shared : new Set()));
   const element = make(place.rank ? "li" : "div", { class: place.rank ? "card" : "card query", "data-name": place.name }, pictures(place, drawn, place.rank), text, buttons);
