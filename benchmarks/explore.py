@@ -2,9 +2,9 @@
 
     python benchmarks/explore.py --workspace DIR --region NAME [--tiles 100000] [--model NAME]
 
-Each copy is a region with its files, in which the columns of the tiles are shifted to the east, so that no tile occurs
-twice. Noise of 1 % of the standard deviation makes the tile vectors of the copies differ. The page runs in headless Chromium
-with software rendering. All times are medians, and include the server, the network stack and the browser.
+Each copy is a region with its files, in which the columns of the tiles are shifted to the east: no tile occurs twice.
+Noise of 1 % of the standard deviation makes the tile vectors of the copies differ. The page runs in headless Chromium
+with software rendering. Times include the server, the network stack and the browser.
 """
 
 from __future__ import annotations

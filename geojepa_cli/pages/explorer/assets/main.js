@@ -43,8 +43,9 @@ class Page {
     });
     this.connect();
     await this.map.ready;
-    if (!this.state.view) this.map.map.jumpTo({ center: [this.firstView().lon, this.firstView().lat], zoom: this.firstView().zoom });
+    const given = this.state.view;
     await this.run();
+    if (!given && this.answer?.entities) this.show(this.answer.examples[0]);
     document.body.dataset.ready = "true";
   }
 

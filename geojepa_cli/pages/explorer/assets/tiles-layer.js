@@ -1,13 +1,15 @@
 // Draws all tiles as squares with WebGL: one buffer of grid positions that never changes, and one buffer of colours.
+// Each tile has four vertices. Instances would need less memory, but are slow where the browser has no GPU.
 
 import { mercator } from "./grid.js";
 
 const VERTEX = `#version 300 es
-in vec2 corner; in ivec2 tile; in vec4 colour;
+in ivec2 tile; in vec4 colour;
 uniform ivec2 origin; uniform vec2 shift; uniform vec2 scale; uniform float grow;
 out vec4 shade;
 void main() {
   // positions are relative to the tile in the centre: float32 has too few digits for positions in the world
+  vec2 corner = vec2(gl_VertexID & 1, (gl_VertexID >> 1) & 1);
   vec2 place = vec2(tile - origin) + 0.5 + (corner - 0.5) * grow;
   gl_Position = vec4((place - shift) * scale, 0.0, 1.0);
   shade = colour;
@@ -37,27 +39,30 @@ export class TilesLayer {
     const { gl, grid } = this;
     const rows = [];
     for (let i = 0; i < grid.count; i++) if (grid.z[i] === z) rows.push(i);
-    const places = new Int32Array(rows.length * 2);
-    rows.forEach((row, i) => places.set([grid.x[row], grid.y[row]], 2 * i));
+    const places = new Int32Array(rows.length * 8);
+    const corners = new Uint32Array(rows.length * 6); // two triangles per tile
+    rows.forEach((row, i) => {
+      for (let corner = 0; corner < 4; corner++) places.set([grid.x[row], grid.y[row]], 8 * i + 2 * corner);
+      corners.set([0, 1, 2, 2, 1, 3].map((corner) => 4 * i + corner), 6 * i);
+    });
     const array = gl.createVertexArray();
     gl.bindVertexArray(array);
-    const buffer = (name, data, size, type, divisor, usage) => {
+    const buffer = (target, data, usage) => {
       const made = gl.createBuffer();
-      const place = gl.getAttribLocation(this.program, name);
-      gl.bindBuffer(gl.ARRAY_BUFFER, made);
-      gl.bufferData(gl.ARRAY_BUFFER, data, usage);
-      gl.enableVertexAttribArray(place);
-      if (type === gl.INT) gl.vertexAttribIPointer(place, size, type, 0, 0);
-      else gl.vertexAttribPointer(place, size, type, type === gl.UNSIGNED_BYTE, 0, 0);
-      gl.vertexAttribDivisor(place, divisor);
+      gl.bindBuffer(target, made);
+      gl.bufferData(target, data, usage);
       return made;
     };
-    buffer("corner", new Float32Array([0, 0, 1, 0, 0, 1, 1, 1]), 2, gl.FLOAT, 0, gl.STATIC_DRAW);
-    buffer("tile", places, 2, gl.INT, 1, gl.STATIC_DRAW);
-    const colours = buffer("colour", new Uint8Array(rows.length * 4), 4, gl.UNSIGNED_BYTE, 1, gl.DYNAMIC_DRAW);
+    const [tile, colour] = ["tile", "colour"].map((name) => gl.getAttribLocation(this.program, name));
+    buffer(gl.ARRAY_BUFFER, places, gl.STATIC_DRAW);
+    gl.enableVertexAttribArray(tile);
+    gl.vertexAttribIPointer(tile, 2, gl.INT, 0, 0);
+    const colours = buffer(gl.ARRAY_BUFFER, new Uint8Array(rows.length * 16), gl.DYNAMIC_DRAW);
+    gl.enableVertexAttribArray(colour);
+    gl.vertexAttribPointer(colour, 4, gl.UNSIGNED_BYTE, true, 0, 0);
+    buffer(gl.ELEMENT_ARRAY_BUFFER, corners, gl.STATIC_DRAW);
     gl.bindVertexArray(null);
-    const all = rows.length === grid.count; // then no colours are copied
-    return { z, rows: all ? null : rows, count: rows.length, array, colours };
+    return { z, rows, count: rows.length, array, colours };
   }
 
   // Red, green, blue and opacity of every tile: [N * 4]
@@ -72,9 +77,10 @@ export class TilesLayer {
   upload() {
     const { gl, colours } = this;
     const words = new Uint32Array(colours.buffer, colours.byteOffset, colours.length / 4);
-    for (const group of this.groups) {
-      const mine = group.rows ? Uint32Array.from(group.rows, (row) => words[row]) : words;
-      gl.bindBuffer(gl.ARRAY_BUFFER, group.colours);
+    for (const { rows, colours: buffer } of this.groups) {
+      const mine = new Uint32Array(rows.length * 4);
+      rows.forEach((row, i) => mine.fill(words[row], 4 * i, 4 * i + 4));
+      gl.bindBuffer(gl.ARRAY_BUFFER, buffer);
       gl.bufferSubData(gl.ARRAY_BUFFER, 0, mine);
     }
   }
@@ -102,7 +108,7 @@ export class TilesLayer {
       gl.uniform2f(places.scale, (2 * pixels) / width, (-2 * pixels) / height);
       gl.uniform1f(places.grow, pixels > 24 ? 1 - 1.5 / pixels : Math.max(1, 2.5 / pixels)); // a gap, or a dot that is seen
       gl.bindVertexArray(group.array);
-      gl.drawArraysInstanced(gl.TRIANGLE_STRIP, 0, 4, group.count);
+      gl.drawElements(gl.TRIANGLES, 6 * group.count, gl.UNSIGNED_INT, 0);
     }
     gl.bindVertexArray(null);
   }
