@@ -28,10 +28,18 @@ export class TilesLayer {
   onAdd(map, gl) {
     this.map = map;
     this.gl = gl;
-    this.program = link(gl);
-    this.places = Object.fromEntries(["origin", "shift", "scale", "grow", "opacity"].map((name) => [name, gl.getUniformLocation(this.program, name)]));
-    this.groups = this.grid.zooms.map((z) => this.group(z));
-    if (this.colours) this.upload();
+  }
+
+  // Buffers are made and filled while the map is drawn: at other times MapLibre expects that its own stay bound.
+  prepare() {
+    const { gl } = this;
+    if (!this.program) {
+      this.program = link(gl);
+      this.places = Object.fromEntries(["origin", "shift", "scale", "grow", "opacity"].map((name) => [name, gl.getUniformLocation(this.program, name)]));
+      this.groups = this.grid.zooms.map((z) => this.group(z));
+    }
+    if (this.changed) this.upload();
+    this.changed = false;
   }
 
   // Buffers of the tiles of one zoom.
@@ -67,11 +75,8 @@ export class TilesLayer {
 
   // Red, green, blue and opacity of every tile: [N * 4]
   setColours(colours) {
-    this.colours = colours;
-    if (this.gl) {
-      this.upload();
-      this.map.triggerRepaint();
-    }
+    Object.assign(this, { colours, changed: true });
+    this.map?.triggerRepaint();
   }
 
   upload() {
@@ -87,6 +92,7 @@ export class TilesLayer {
 
   render(gl) {
     if (!this.colours) return;
+    this.prepare();
     const { map, places } = this;
     const centre = map.getCenter();
     const [u, v] = mercator(centre.lng, centre.lat);
