@@ -67,16 +67,24 @@ class NeighbourQuery:
         return self.parts[0].text.strip().replace("/", "-") + more
 
 
-def check_options(tile: str | None, entity: str | None, alpha: float) -> None:
-    """Checks that the query is not both a tile and an entity, and that alpha is given for entities only.
+def check_options(tile: str | None, entity: str | None) -> None:
+    """Checks that the query is not both a tile and an entity.
 
     Raises:
-        UsageError: options cannot be combined, or `alpha` is not a number from 0 to 1.
+        UsageError: options cannot be combined.
     """
     if tile is not None and entity is not None:
         raise UsageError("`--tile` cannot be combined with `--entity`", hints.instead(("--entity", entity)))
-    if tile is not None and check_alpha(alpha):
-        message = "`--alpha` cannot be combined with `--tile`: it only changes vectors of entities"
+
+
+def check_alpha_of_level(level: Level, alpha: float) -> None:
+    """Checks that alpha is given for entities only.
+
+    Raises:
+        UsageError: `alpha` is not a number from 0 to 1, or the query consists of tiles.
+    """
+    if level == "tile" and check_alpha(alpha):
+        message = "`--alpha` cannot be combined with `--tile`, or other tiles: it only changes vectors of entities"
         raise UsageError(message, hints.again(alpha=0))
 
 

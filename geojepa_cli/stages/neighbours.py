@@ -19,6 +19,7 @@ from geojepa_cli.stages.neighbour_query import (
     DEFAULT_K,
     DEFAULT_SPACE,
     NeighbourQuery,
+    check_alpha_of_level,
     check_form,
     check_options,
     check_query,
@@ -105,7 +106,7 @@ def knn(
     """
     from geojepa_cli.search.query import level_of
 
-    check_options(tile, entity, alpha)
+    check_options(tile, entity)
     form = check_space(space)
     check_device(device)
     limits = entity_limits(min_entities, max_entities)
@@ -117,7 +118,7 @@ def knn(
     parts = make_parts(tile, entity, like or (), unlike or (), weight or ())
     check_form(sources, parts, limits)
     level = level_of(parts)
-    check_options(parts[0].text if level == "tile" else None, None, alpha)
+    check_alpha_of_level(level, alpha)
     chosen = find_model(workspace, model, list(dict.fromkeys((*regions, *sources))))
     if level == "entity":
         check_entity_vectors(chosen)
