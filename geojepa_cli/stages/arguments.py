@@ -84,6 +84,7 @@ TEXT_OR_PATH = {
 TEXTS = {
     "tile": '"16_18052_25957"',
     "entity": '"way/123"',
+    "space": '"centred"',
     "merge": '"NAME"',
     "name": '"NAME"',
     "date": '"2024-01-01"',
@@ -106,7 +107,7 @@ TEXTS = {
     "basemap": '"URL"',
     "space": '"centred"',
 }
-TEXT_LISTS = ("keep_tags", "drop_tags", "attribution", "head")
+TEXT_LISTS = ("keep_tags", "drop_tags", "attribution", "head", "like", "unlike")
 
 
 def check_arguments(signature: inspect.Signature, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -164,8 +165,10 @@ def _check(name: str, value: Any) -> Any:
         return check_integer(name, value, RANGES[name])
     if name == "bbox":
         return check_bbox(value)
-    if name == "simplify_m":
+    if name in ("simplify_m", "min_distance_km"):
         return _check_tolerance(name, value)
+    if name == "weight":
+        return _plain_numbers(value if elements_of(value) is not None else [value])
     if name == "alpha":
         return _plain_numbers(value)
     if name in FLAGS:
