@@ -105,12 +105,12 @@ class Places:
 
     def squares(self) -> Ids:
         """Returns one number for each tile. Tiles with the same number are one tile in several regions: int64 [N]."""
-        return self.z << 56 | self.x << 28 | self.y
+        return np.asarray(self.z << 56 | self.x << 28 | self.y)
 
     def groups(self) -> Ids:
         """Returns the number of the zoom-14 tile that contains each tile: int64 [N]."""
         up = np.maximum(self.z - GROUP_ZOOM, 0)
-        return np.minimum(self.z, GROUP_ZOOM) << 56 | self.x >> up << 28 | self.y >> up
+        return np.asarray(np.minimum(self.z, GROUP_ZOOM) << 56 | self.x >> up << 28 | self.y >> up)
 
     def centres(self) -> Floats:
         """Returns the centre of each tile in degrees, longitude first: float64 [N, 2]."""

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from geojepa_cli.search.norms import inverse_norms
 from geojepa_cli.search.space import SearchSpace
 from geojepa_cli.store import csr
 from geojepa_cli.store.columns import Array
@@ -34,7 +35,7 @@ class VectorScores:
     def __init__(self, columns: Sequence[Array], space: SearchSpace) -> None:
         self._columns, self.space = list(columns), space
         self._starts = csr.offsets(np.array([len(column) for column in columns], np.int64))
-        self._norms: list[Scores] = []
+        self._known_norms: list[Scores] = []
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -71,27 +72,20 @@ class VectorScores:
         folded = torch.from_numpy(np.ascontiguousarray(query, np.float32))
         found = np.empty((len(self), *query.shape[1:]), np.float32)
         row = 0
-        for column, norms in zip(self._columns, self._all_norms(), strict=True):
+        for column, norms in zip(self._columns, self._inverse_norms(), strict=True):
             for begin in range(0, len(column), _ROWS_AT_ONCE):
                 block = _tensor(column[begin : begin + _ROWS_AT_ONCE]).float()
                 part = (block @ folded).numpy() - np.float32(shift)
-                norm = norms[begin : begin + len(block)].reshape(-1, *[1] * (query.ndim - 1))
-                found[row : row + len(block)] = np.divide(part, norm, out=np.zeros_like(part), where=norm > 0)
+                inverse = norms[begin : begin + len(block)].reshape(-1, *[1] * (query.ndim - 1))
+                found[row : row + len(block)] = part * inverse
                 row += len(block)
         return found.clip(-1.0, 1.0)
 
-    def _all_norms(self) -> list[Scores]:
+    def _inverse_norms(self) -> list[Scores]:
         with self._lock:
-            if not self._norms:
-                self._norms = [self._norms_of(column) for column in self._columns]
-            return self._norms
-
-    def _norms_of(self, column: Array) -> Scores:
-        norms = np.empty(len(column), np.float32)
-        for begin in range(0, len(column), _ROWS_AT_ONCE):
-            part = slice(begin, begin + _ROWS_AT_ONCE)
-            norms[part] = np.linalg.norm(self.space.transform(column[part]), axis=1)
-        return norms
+            if not self._known_norms:
+                self._known_norms = [inverse_norms(column, self.space)[0].numpy() for column in self._columns]
+            return self._known_norms
 
 
 def best_rows(scores: Scores, k: int, same: NDArray[np.int64], left_out: NDArray[np.bool_]) -> NDArray[np.int64]:

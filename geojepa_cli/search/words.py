@@ -65,14 +65,14 @@ class _Matches(NamedTuple):
         word: the word, or `key=value`.
         tags: for each region, True for the tags in its vocabulary that match; bool [vocabulary].
         shown: the most frequent of the tags.
-        count: number of distinct tags that match.
+        distinct: number of distinct tags that match.
         by_name: True if the word matches names only.
     """
 
     word: str
     tags: list[NDArray[np.bool_]]
     shown: list[str]
-    count: int
+    distinct: int
     by_name: bool
 
 
@@ -116,7 +116,7 @@ class WordSearch:
         """Returns the scores of all tiles for a query in words. The tiles are those of the regions, in this order."""
         matches = [self._match(word) for word in query_words(query)]
         total, weights = np.zeros(self._n_tiles, np.float64), 0.0
-        for match in (one for one in matches if one.count):
+        for match in (one for one in matches if one.distinct):
             counts = np.concatenate([self._tile_counts(i, match.tags[i]) for i in range(len(self._regions))])
             weight = math.log(1 + len(counts) / max(1, int((counts > 0).sum())))
             weight *= NAME_WEIGHT if match.by_name else 1.0
@@ -139,7 +139,7 @@ class WordSearch:
         objects = one.store["piece/object"][one.vectors["entity/piece"][rows]]
         for match in matches:
             found += _objects_with(one.store, match.tags[region])[objects]
-        return found / max(1, len(matches))
+        return np.asarray(found / max(1, len(matches)), np.float32)
 
     @property
     def _n_tiles(self) -> int:
@@ -213,9 +213,9 @@ def _note(matches: Sequence[_Matches]) -> str:
         return "The text has no word to search for."
     parts = []
     for match in matches:
-        if not match.count:
+        if not match.distinct:
             parts.append(f"“{match.word}”: no tag")
             continue
-        more = f" and {match.count - len(match.shown)} more" if match.count > len(match.shown) else ""
+        more = f" and {match.distinct - len(match.shown)} more" if match.distinct > len(match.shown) else ""
         parts.append(f"“{match.word}”: {', '.join(match.shown)}{more}")
     return "; ".join(parts) + "."

@@ -105,7 +105,6 @@ TEXTS = {
     "stac_url": '"URL"',
     "host": '"127.0.0.1"',
     "basemap": '"URL"',
-    "space": '"centred"',
 }
 TEXT_LISTS = ("keep_tags", "drop_tags", "attribution", "head", "like", "unlike")
 

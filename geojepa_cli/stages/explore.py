@@ -8,17 +8,17 @@ from urllib.parse import urlsplit
 
 from geojepa_cli import hints
 from geojepa_cli.config.limits import EntityLimits
-from geojepa_cli.errors import UsageError, unknown
+from geojepa_cli.errors import UsageError
 from geojepa_cli.stages.device import check_device
 from geojepa_cli.stages.drawing import shows_drawn_images
 from geojepa_cli.stages.embedded_view import check_entity_vectors
 from geojepa_cli.stages.embedding_model import find_model
 from geojepa_cli.stages.embeddings import check_region, make_embeddings
 from geojepa_cli.stages.entity_limits import entity_limits
-from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import joined_images
+from geojepa_cli.stages.neighbour_query import DEFAULT_SPACE, check_space
+from geojepa_cli.stages.neighbour_results import open_regions
 from geojepa_cli.stages.neighbours import searchable_regions
-from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.stage import Regions, as_command, find_regions, in_fixed_order, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from geojepa_cli.search.space import Form, SearchSpace
 
 LOOPBACK = "127.0.0.1"
-DEFAULT_SPACE = "centred"
 _BASEMAP = "https://tile.openstreetmap.org/{z}/{x}/{y}.png"
 
 
@@ -150,42 +149,17 @@ def check_basemap(url: str | None) -> None:
         raise UsageError(message, hints.again(basemap=_BASEMAP))
 
 
-def check_space(name: str) -> Form:
-    """Returns the form of a search space.
-
-    Raises:
-        NotFoundError: there is no such search space.
-    """
-    from geojepa_cli.search.space import FORMS
-
-    for form in FORMS:
-        if form == name:
-            return form
-    raise unknown("search space", name, FORMS, hints.again(space=DEFAULT_SPACE), "--space")
-
-
 def _open(
     regions: Sequence[Artifact],
     embeddings: Sequence[Artifact],
     images: Sequence[Artifact | None],
     limits: EntityLimits,
 ) -> list[SearchRegion]:
-    from geojepa_cli.search.neighbours import SearchRegion
-    from geojepa_cli.store.embeddings import FILE as EMBEDDINGS_FILE
-    from geojepa_cli.store.embeddings import Embeddings
-    from geojepa_cli.store.images import ImageStore
-    from geojepa_cli.store.reader import RegionStore
-
-    opened = []
-    for region, made, image in zip(regions, embeddings, images, strict=True):
-        vectors = Embeddings(made.file(EMBEDDINGS_FILE))
-        store = RegionStore(region.file(PROCESSED_FILE), region.name)
-        store.check_geometry()
-        vectors.check_source(store)
-        for column in ("tile/vector", "entity/vector"):
-            vectors.check_vectors(column)
-        pictures = ImageStore(image.file(IMAGES_FILE), any_form=True) if image else None
-        opened.append(SearchRegion(region.name, vectors, store, pictures, limits))
+    opened = open_regions(regions, embeddings, images, limits, "tile/vector")
+    for one in opened:
+        one.store.check_geometry()
+        one.vectors.check_vectors("entity/vector")
+        one.vectors.statistics("entity/vector")
     return opened
 
 

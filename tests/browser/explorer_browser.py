@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
+import pytest
+from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 from geojepa_cli.grid import tile_bounds
@@ -26,6 +30,9 @@ FLAGS = [
     *("--disable-sync", "--disable-quic", "--no-first-run", "--force-device-scale-factor=1"),
 ]
 WAIT_MS = 60_000
+NO_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+DESKTOP, PHONE = (1100, 700), (390, 844)
+BASEMAPS: set[str] = set()  # other hosts that tests allow
 
 
 @contextmanager
@@ -109,6 +116,14 @@ class Visit:
             for one in found
             if one["impact"] in ("serious", "critical")
         ]
+
+
+Visiting = Callable[..., Visit]
+
+
+def pixels(visit: Visit) -> np.ndarray:
+    """The page as it looks, uint8 [h, w, 3]."""
+    return np.asarray(Image.open(io.BytesIO(visit.page.screenshot())).convert("RGB"))
 
 
 def _mercator(lon: float, lat: float) -> tuple[float, float]:

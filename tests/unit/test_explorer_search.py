@@ -253,7 +253,7 @@ def test_good_places_replace_the_words_of_a_query(explorer: Explorer) -> None:
 def test_results_have_rank_share_and_distance(explorer: Explorer) -> None:
     places = explorer.places
     answer = ask(explorer, {"query": {"kind": "tile", "tile": places.tile_name(0)}}, k=7)
-    found = search_json(places, answer)
+    found = search_json(places, answer, explorer.tag_statistics)
     assert [one["rank"] for one in found["results"]] == list(range(1, 8))
     assert found["results"][2]["share"] == 3 / len(places)
     (example,) = found["examples"]

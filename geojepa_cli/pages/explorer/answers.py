@@ -14,7 +14,9 @@ from geojepa_cli.pages.explorer.explorer import Answer, as_int16
 from geojepa_cli.search.geojson import entity_geometry
 from geojepa_cli.search.neighbours import Hit, SearchRegion
 from geojepa_cli.search.places import Places
-from geojepa_cli.search.results import MAIN_KEYS, SearchResult, describe_entity, describe_tile
+from geojepa_cli.search.reasons import reason
+from geojepa_cli.search.results import SearchResult, describe_entity, describe_tile
+from geojepa_cli.search.tag_counts import MAIN_KEYS, TagStatistics, merged, tags_of_entity, tags_of_tile
 from geojepa_cli.store import csr
 from geojepa_cli.store.tile_map import read_piece
 
@@ -22,30 +24,38 @@ EARTH_RADIUS_KM = 6371.0088
 MAX_EXAMPLES = 12  # whose descriptions are sent
 
 
-def pack_search(places: Places, answer: Answer) -> bytes:
+def pack_search(places: Places, answer: Answer, statistics: TagStatistics) -> bytes:
     """Returns an answer as bytes: length of the JSON as uint32, the JSON, and the score of every tile as int16.
 
     Numbers are little-endian. The JSON is padded with spaces so that its length is a multiple of 4.
     """
-    text = json.dumps(search_json(places, answer), ensure_ascii=False, allow_nan=False).encode()
+    text = json.dumps(search_json(places, answer, statistics), ensure_ascii=False, allow_nan=False).encode()
     text += b" " * (-len(text) % 4)
     return len(text).to_bytes(4, "little") + text + as_int16(answer.tile_scores).tobytes()
 
 
-def search_json(places: Places, answer: Answer) -> dict[str, Any]:
-    """Returns the results of a search as a JSON object. All text in it is printable."""
-    hits = [
-        (places.entity_hit if answer.entities else places.tile_hit)(number, score)
-        for number, score in zip(answer.results, answer.scores, strict=True)
-    ]
-    examples = [
-        (places.entity_hit if answer.entities else places.tile_hit)(number) for number in answer.examples[:MAX_EXAMPLES]
-    ]
-    shown_examples = [describe(places, hit, 0, answer.entities) for hit in examples]
-    results = [describe(places, hit, rank, answer.entities) for rank, hit in enumerate(hits, start=1)]
-    for result in results:
-        result["share"] = result["rank"] / max(1, answer.total)
+def search_json(places: Places, answer: Answer, statistics: TagStatistics) -> dict[str, Any]:
+    """Returns the results of a search as a JSON object. All text in it is printable.
+
+    Args:
+        places: tiles and entities of all regions.
+        answer: answer to the search.
+        statistics: numbers of elements with each tag in all regions.
+    """
+    hit_of = places.entity_hit if answer.entities else places.tile_hit
+    tags_of = tags_of_entity if answer.entities else tags_of_tile
+    examples = [hit_of(number) for number in answer.examples[:MAX_EXAMPLES]]
+    shown_examples = [describe(places, hit, 0, answer.entities, statistics) for hit in examples]
+    example_tags = merged([tags_of(places.regions[hit.region], hit.row) for hit in examples])
+    results = []
+    for rank, (number, score) in enumerate(zip(answer.results, answer.scores, strict=True), start=1):
+        hit = hit_of(number, score)
+        result = describe(places, hit, rank, answer.entities, statistics)
+        own_tags = tags_of(places.regions[hit.region], hit.row)
+        result["reason"] = printable(reason(example_tags, own_tags, statistics)) if examples else ""
+        result["share"] = rank / max(1, answer.total)
         result["distance_km"] = _nearest_km(result, shown_examples)
+        results.append(result)
     return {
         "entities": answer.entities,
         "total": answer.total,
@@ -56,7 +66,7 @@ def search_json(places: Places, answer: Answer) -> dict[str, Any]:
     }
 
 
-def describe(places: Places, hit: Hit, rank: int, entity: bool) -> dict[str, Any]:
+def describe(places: Places, hit: Hit, rank: int, entity: bool, statistics: TagStatistics) -> dict[str, Any]:
     """Returns the description of a tile or entity as a JSON object, with the number of its tile in `places`.
 
     Args:
@@ -64,9 +74,10 @@ def describe(places: Places, hit: Hit, rank: int, entity: bool) -> dict[str, Any
         hit: the tile or entity.
         rank: rank of the result; 0 for an example of the query.
         entity: True if `hit` is an entity.
+        statistics: numbers of elements with each tag in all regions.
     """
     region = places.regions[hit.region]
-    result = (describe_entity if entity else describe_tile)(region, hit, rank)
+    result = describe_entity(region, hit, rank) if entity else describe_tile(region, hit, rank, statistics)
     found = _printable_json(result)
     row = int(region.vectors["entity/tile"][hit.row]) if entity else hit.row
     found["id"] = int(places.tile_starts[hit.region]) + row
@@ -103,6 +114,8 @@ def tiles_bytes(places: Places) -> bytes:
 
 def _printable_json(result: SearchResult) -> dict[str, Any]:
     found = result.to_json()
+    for name in ("place", "top_percent"):  # of another form of search
+        found.pop(name, None)
     found["tags"] = {printable(tag): printable(str(value)) for tag, value in found["tags"].items()}
     return found
 

@@ -120,7 +120,7 @@ class Api:
         explorer = self.explorer
         if path == "api/search":
             answer = explorer.search(requests.parse(requests.Search, body))
-            return Response(answers.pack_search(explorer.places, answer), BINARY)
+            return Response(answers.pack_search(explorer.places, answer, explorer.tag_statistics), BINARY)
         if path == "api/entity-colours":
             wanted = requests.parse(requests.EntityColours, body)
             return Response(explorer.entity_colours(wanted.tiles, wanted.question).tobytes(), BINARY)

@@ -18,6 +18,7 @@ from geojepa_cli.search.neighbours import SearchRegion
 from geojepa_cli.search.places import Places
 from geojepa_cli.search.scores import VectorScores, best_rows, mean_direction, principal_directions, rocchio
 from geojepa_cli.search.space import SearchSpace
+from geojepa_cli.search.tag_counts import TagStatistics
 from geojepa_cli.search.words import TextScores, WordSearch
 
 Rows = NDArray[np.int64]
@@ -107,6 +108,11 @@ class Explorer:
         return as_int16(self.entities.unit_rows(rows) @ self._entity_query(question))
 
     @functools.cached_property
+    def tag_statistics(self) -> TagStatistics:
+        """Numbers of OSM elements with each tag in all regions."""
+        return TagStatistics([one.store for one in self.places.regions])
+
+    @functools.cached_property
     def tile_colours(self) -> Colours:
         """Red, green and blue of every tile from the first three principal components of its vector: uint8 [N, 3].
 
@@ -180,7 +186,7 @@ class Explorer:
         _, first = np.unique(self._squares[rows], return_index=True)
         if not len(first):
             raise UsageError("the area contains no centre of a tile; draw a larger one")
-        return np.sort(rows[first]).tolist()
+        return [int(row) for row in np.sort(rows[first])]
 
     def _entity_query(self, question: Question) -> Unit:
         """Returns the query vector for entities. The vector of a tile is the mean of its entities' vectors."""
@@ -245,7 +251,7 @@ class Explorer:
 
 def as_int16(scores: Scores) -> NDArray[np.int16]:
     """Converts scores from -1 to 1 to integers from -32767 to 32767."""
-    return np.rint(scores.clip(-1, 1) * 32767).astype("<i2")
+    return np.asarray(np.rint(scores.clip(-1, 1) * 32767), np.int16)
 
 
 def _as_colours(found: NDArray[Any], low: NDArray[Any], high: NDArray[Any]) -> Colours:

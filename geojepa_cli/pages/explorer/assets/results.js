@@ -77,7 +77,7 @@ export function card(place, { drawn, marks, shared, by, on }) {
     make("button", { text: "Show", "aria-label": `Show ${title(place)} on the map`, onclick: () => on.show(place) }),
     make("a", { href: place.url, target: "_blank", rel: "noreferrer noopener", text: "OSM", "aria-label": `OSM: ${title(place)} on openstreetmap.org` }),
   );
-  const text = make("div", { class: "text" }, make("div", { class: "name", text: title(place) }), make("div", { class: "facts", text: facts.filter(Boolean).join(" · ") }), tags(place, place.rank ? shared : new Set()));
+  const text = make("div", { class: "text" }, make("div", { class: "name", text: title(place) }), make("div", { class: "facts", text: facts.filter(Boolean).join(" · ") }), place.reason ? make("div", { class: "facts", text: place.reason }) : null, tags(place, place.rank ? shared : new Set()));
   const element = make(place.rank ? "li" : "div", { class: place.rank ? "card" : "card query", "data-name": place.name }, pictures(place, drawn, place.rank), text, buttons);
   element.addEventListener("pointerenter", () => on.at(place));
   element.addEventListener("pointerleave", () => on.at(null));
