@@ -159,6 +159,12 @@ def print_line(text: str = "") -> None:
         _out.print(_shown(text))
 
 
+def print_text(text: str) -> None:
+    """Prints the text of a file, such as CSV, on stdout, without changing it."""
+    if not _only_errors:
+        print(text, end="", flush=True)
+
+
 def table(
     title: str,
     columns: Sequence[str],

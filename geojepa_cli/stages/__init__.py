@@ -23,6 +23,7 @@ from geojepa_cli.stages.neighbours import knn  # isort: skip
 from geojepa_cli.stages.reviews import review  # isort: skip
 from geojepa_cli.stages.vector_exports import export  # isort: skip
 from geojepa_cli.stages.model_exports import export_model  # isort: skip
+from geojepa_cli.stages.explore import explore  # isort: skip
 from geojepa_cli.stages.demo import demo  # isort: skip
 from geojepa_cli.stages.artifacts import artifacts, prune, verify  # isort: skip
 
@@ -46,6 +47,7 @@ __all__ = [  # noqa: RUF022
     "review",
     "export",
     "export_model",
+    "explore",
     "demo",
     "artifacts",
     "verify",

@@ -132,6 +132,7 @@ def open_layer(options: ExportOptions, regions: Sequence[ExportRegion], file: Ar
     from geojepa_cli.export.features import EntityFeatures, TileFeatures
     from geojepa_cli.export.vector_rows import StackedVectors
     from geojepa_cli.search.results import distinctive_tags
+    from geojepa_cli.search.tag_counts import TagStatistics, tags_of_pieces
 
     if options.level == "entity":
         entities = EntityFeatures(regions)
@@ -143,7 +144,8 @@ def open_layer(options: ExportOptions, regions: Sequence[ExportRegion], file: Ar
     if options.level == "tile":
         zooms = {region.store.zoom for region in regions}
         zoom = zooms.pop() if len(zooms) == 1 else None
-        features = TileFeatures(regions, distinctive_tags)
+        statistics = TagStatistics([region.store for region in regions])
+        features = TileFeatures(regions, lambda *pieces: distinctive_tags(tags_of_pieces(*pieces), statistics))
         return ExportLayer(features, tiles, {"rows": tiles.count, "tiles": tiles.count}, zoom, _mean_width(regions))
     return _open_areas(options, regions, tiles, file)
 

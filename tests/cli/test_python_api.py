@@ -111,6 +111,7 @@ NEEDED: dict[str, Callable[[Made], dict[str, Any]]] = {
     "probe": lambda m: {"task": "bridge", "model": "tagpool", "head": "linear"},
     "probe_entities": lambda m: {"task": m["entity_task"], "model": "tagpool", "per_class": 20},
     "knn": lambda m: {"tile": TILE, "model": "tagpool"},
+    "explore": lambda m: {"model": "tagpool"},
     "embed": lambda m: {"model": "tagpool"},
     "review": lambda m: {"model": "tagpool"},
     "export": lambda m: {"model": "tagpool"},
