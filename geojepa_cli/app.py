@@ -19,8 +19,8 @@ from geojepa_cli.commands.demo import demo
 from geojepa_cli.commands.doctor import doctor
 from geojepa_cli.commands.embed import embed
 from geojepa_cli.commands.examples import command_name, help_text
-from geojepa_cli.commands.export import export
 from geojepa_cli.commands.explore import explore
+from geojepa_cli.commands.export import export
 from geojepa_cli.commands.fetch import fetch
 from geojepa_cli.commands.knn import knn
 from geojepa_cli.commands.parse_errors import describe_parse_error, flags_of, unknown_command
