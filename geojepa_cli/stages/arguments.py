@@ -57,6 +57,7 @@ RANGES = {
     "per_class": Range(1, 1_000_000, 1000),
     "workers": Range(1, 256, 2),
     "steps": Range(1, 2**31 - 1, 100),
+    "dimensions": Range(1, 65_536, 96),
     "port": Range(0, 65_535, 0),
 }
 FLAGS = (
@@ -71,9 +72,11 @@ FLAGS = (
     "unfinished",
     "context",
     "ray",
+    "all_regions",
+    "no_vectors",
 )
 # examples of arguments, as Python expressions for hints
-PATHS = {"pbf": '"map.osm.pbf"', "polygon": '"area.geojson"', "out": '"report"'}
+PATHS = {"pbf": '"map.osm.pbf"', "polygon": '"area.geojson"', "area": '"parks.geojson"', "out": '"report"'}
 TEXT_OR_PATH = {
     "imagery": '"DIR"',
     "image_weights": '"FILE"',
@@ -103,10 +106,14 @@ TEXTS = {
     "geometry_encoder": '"fourier"',
     "image_encoder": '"vit_b_16"',
     "stac_url": '"URL"',
+    "level": '"tile"',
+    "format": '"geoparquet"',
+    "dtype": '"float32"',
+    "list_": '"fixed"',
     "host": '"127.0.0.1"',
     "basemap": '"URL"',
 }
-TEXT_LISTS = ("keep_tags", "drop_tags", "attribution", "head", "like", "unlike")
+TEXT_LISTS = ("keep_tags", "drop_tags", "attribution", "head", "tag", "like", "unlike")
 
 
 def check_arguments(signature: inspect.Signature, arguments: Mapping[str, Any]) -> dict[str, Any]:
