@@ -104,7 +104,7 @@ class ExplorerServer:
             address = ipaddress.ip_address(name)
         except ValueError:
             return False
-        return address.is_loopback or not ipaddress.ip_address(self._server.server_address[0]).is_loopback
+        return address.is_loopback or not ipaddress.ip_address(str(self._server.server_address[0])).is_loopback
 
     def policy(self) -> str:
         """Returns the content security policy of the page: it loads nothing from elsewhere, except the base map."""
