@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import hints
@@ -60,32 +60,25 @@ class NeighbourQuery:
             **({"alpha": self.alpha} if self.alpha else {}),
         }
 
+    def with_level(self) -> NeighbourQuery:
+        """Returns the query with the level of its parts, whose form must be checked.
+
+        Raises:
+            UsageError: parts are of different levels, or `alpha` is not a number from 0 to 1, or given for tiles.
+        """
+        from geojepa_cli.search.query import level_of
+
+        level = level_of(self.parts)
+        if level == "tile" and check_alpha(self.alpha):
+            message = "`--alpha` cannot be combined with `--tile`, or other tiles: it only changes vectors of entities"
+            raise UsageError(message, hints.again(alpha=0))
+        return replace(self, level=level)
+
     @property
     def name(self) -> str:
         """Name of the query in the name of the artifact, such as `16_18052_25957` or `way-123+2` (two more parts)."""
         more = f"+{len(self.parts) - 1}" if len(self.parts) > 1 else ""
         return self.parts[0].text.strip().replace("/", "-") + more
-
-
-def check_options(tile: str | None, entity: str | None) -> None:
-    """Checks that the query is not both a tile and an entity.
-
-    Raises:
-        UsageError: options cannot be combined.
-    """
-    if tile is not None and entity is not None:
-        raise UsageError("`--tile` cannot be combined with `--entity`", hints.instead(("--entity", entity)))
-
-
-def check_alpha_of_level(level: Level, alpha: float) -> None:
-    """Checks that alpha is given for entities only.
-
-    Raises:
-        UsageError: `alpha` is not a number from 0 to 1, or the query consists of tiles.
-    """
-    if level == "tile" and check_alpha(alpha):
-        message = "`--alpha` cannot be combined with `--tile`, or other tiles: it only changes vectors of entities"
-        raise UsageError(message, hints.again(alpha=0))
 
 
 def check_space(space: str) -> Form:
@@ -100,7 +93,30 @@ def check_space(space: str) -> Form:
     raise UsageError(f"unknown space `{space}`: expected {', '.join(SPACES)}", hints.again(space=DEFAULT_SPACE))
 
 
-def make_parts(
+def make_query(
+    tile: str | None,
+    entity: str | None,
+    like: Sequence[str] | None,
+    unlike: Sequence[str] | None,
+    weight: Sequence[Any] | None,
+    space: str,
+    k: int,
+    exclude_same_group: bool,
+    min_distance_km: float,
+    alpha: float,
+) -> NeighbourQuery:
+    """Returns a query. Its level is not known yet, and its parts are not checked. See `knn` for the arguments.
+
+    Raises:
+        UsageError: arguments cannot be combined, there is no such space, or a weight is wrong.
+    """
+    if tile is not None and entity is not None:
+        raise UsageError("`--tile` cannot be combined with `--entity`", hints.instead(("--entity", entity)))
+    parts = _make_parts(tile, entity, like or (), unlike or (), weight or ())
+    return NeighbourQuery(parts, "tile", check_space(space), k, exclude_same_group, min_distance_km, alpha)
+
+
+def _make_parts(
     tile: str | None,
     entity: str | None,
     like: Sequence[str],
@@ -132,7 +148,7 @@ def make_parts(
 def _weights(given: Sequence[Any], parts: int) -> list[float]:
     for one in given:
         if isinstance(one, bool) or not isinstance(one, numbers.Real) or not 0 < float(one) < math.inf:
-            raise UsageError(f"`--weight {one}`: expected a number above 0", hints.again(weight=[1] * parts))
+            raise UsageError(f"`--weight {one}`: expected a number above 0", hints.again(weight=["1"] * parts))
     if given and len(given) != parts:
         message = f"`--weight` is given {len(given)} times, expected once for each of the {parts} parts of the query: "
         message += "`--tile` or `--entity`, then each `--like`, then each `--unlike`"

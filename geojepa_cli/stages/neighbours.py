@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from geojepa_cli import console
@@ -19,12 +20,9 @@ from geojepa_cli.stages.neighbour_query import (
     DEFAULT_K,
     DEFAULT_SPACE,
     NeighbourQuery,
-    check_alpha_of_level,
     check_form,
-    check_options,
     check_query,
-    check_space,
-    make_parts,
+    make_query,
 )
 from geojepa_cli.stages.neighbour_rebuild import rebuild_neighbours
 from geojepa_cli.stages.neighbour_results import Answer, make_page, open_regions, search
@@ -68,62 +66,64 @@ def knn(
     min_distance_km: float = 0.0,
     from_region: Regions = None,
 ) -> Artifact:
-    """Finds the tiles or entities with embeddings most similar to those of a query.
+    """Finds the tiles or entities with embeddings most similar to those of a query: of one example, or of several.
 
-    The query is a tile or entity, or several of them combined. Embeddings that do not exist yet are computed first.
+    Embeddings that do not exist yet are computed first.
 
     Args:
         workspace: workspace to read from and publish to.
-        tile: query tile as zoom_x_y, such as `16_18052_25957`. One of `tile`, `entity` and `like` is required.
-        entity: query entity, given as an OSM element such as `way/123`.
+        tile, entity: query tile, such as `16_18052_25957`, or query entity, such as `way/123`. One of `tile`, `entity`
+            and `like` is required.
         k: number of neighbours to find.
-        model: name of a model or baseline, or `models/` artifact. Default: the newest model or, if there is none,
-            the model that comes with the package.
+        model: name of a model or baseline, or `models/` artifact. Default: the newest model, else the packaged one.
         region: names or artifacts of the regions to search. Default: all regions with a `features/` artifact.
         exclude_same_group: leave out neighbours that are in the same zoom-14 tile as the query.
         html: also make an HTML page with a map of the query and of each neighbour.
-        min_entities: minimum number of entities in a tile. Default: 5.
-        max_entities: maximum number of entities in a tile. Default: 1250.
-        device: device for computing embeddings: `cpu`, `cuda` or `auto`.
-        threads: number of threads; does not affect the result.
+        min_entities, max_entities: minimum and maximum number of entities in a tile. Default: 5 and 1250.
+        device, threads: device (`cpu`, `cuda` or `auto`) and number of threads; they do not change the result.
         alpha: weight of the entity alone in the vectors of entities, 0 to 1 (ADR 24). Requires entities.
         space: form in which vectors are compared: `raw`, `centred` or `whitened` (ADR 26).
-        like: further tiles or entities that results shall resemble.
-        unlike: tiles or entities that results must not resemble.
-        weight: weights of the parts of the query: of `tile` or `entity`, then of each in `like`, then of each in
-            `unlike`. Default: 1 for all.
-        min_distance_km: smallest distance between a neighbour's tile and the tiles of the query, in km.
+        like, unlike: further tiles or entities that results shall resemble, or must not resemble.
+        weight: weights of `tile` or `entity`, then of each in `like`, then of each in `unlike`. Default: 1 for all.
+        min_distance_km: smallest distance in km between the tile of a neighbour and those of the query.
         from_region: regions from which the query comes, if not from the searched regions.
 
     Returns:
-        The `neighbours/` artifact. It contains `neighbours.json`, `neighbours.geojson`, `neighbours.csv` and, if `html`
-        is set, `neighbours.html`.
+        The `neighbours/` artifact, with `neighbours.json`, `.geojson`, `.csv` and, if `html` is set, `.html`.
 
     Raises:
         UsageError: a part of the query is missing or has the wrong format, or arguments cannot be combined.
         NotFoundError: there is no such tile, entity, model or region.
         DataError: a region has no tile within the limits, or an artifact is damaged.
     """
-    from geojepa_cli.search.query import level_of
-
-    check_options(tile, entity)
-    form = check_space(space)
     check_device(device)
     limits = entity_limits(min_entities, max_entities)
     wanted = searchable_regions(workspace) if region is None else region
-    regions = in_fixed_order(find_regions(workspace, "processed", wanted))
+    query = make_query(tile, entity, like, unlike, weight, space, k, exclude_same_group, min_distance_km, alpha)
+    return _find(workspace, model, query, wanted, from_region, html, device, threads, limits)
+
+
+def _find(
+    workspace: Workspace,
+    model: str | Artifact | None,
+    query: NeighbourQuery,
+    region: Regions,
+    from_region: Regions,
+    html: bool,
+    device: str,
+    threads: int,
+    limits: EntityLimits,
+) -> Artifact:
+    regions = in_fixed_order(find_regions(workspace, "processed", region))
     sources = regions
     if from_region is not None:
         sources = in_fixed_order(find_regions(workspace, "processed", from_region, "from_region"))
-    parts = make_parts(tile, entity, like or (), unlike or (), weight or ())
-    check_form(sources, parts, limits)
-    level = level_of(parts)
-    check_alpha_of_level(level, alpha)
+    check_form(sources, query.parts, limits)
+    query = query.with_level()
     chosen = find_model(workspace, model, list(dict.fromkeys((*regions, *sources))))
-    if level == "entity":
+    if query.level == "entity":
         check_entity_vectors(chosen)
-    alpha = check_alpha_of(chosen, alpha)
-    query = NeighbourQuery(parts, level, form, k, exclude_same_group, min_distance_km, alpha)
+    query = replace(query, alpha=check_alpha_of(chosen, query.alpha))
     return make_neighbours(workspace, chosen, query, regions, sources, html, device, threads, limits)
 
 
