@@ -28,13 +28,14 @@ from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.workspace import Workspace
 
-# schema 2 added `entity/osm_version`; schema 3 stores text attributes with a fixed length
+# schema 2 added `entity/osm_version`; schema 3 stores text attributes with a fixed length; schema 4 added
+# statistics of vectors
 VARIANT = ("task", "masked", "without_shared", "alpha")
 UNITS = {"units": {"entity/size": "m² of areas, m of lines"}}
 EMBEDDINGS = Stage(
     "embeddings",
     version=1,
-    schema=3,
+    schema=4,
     rebuild=rebuild_embeddings,
     keep=("chunks/*.safetensors",),
     variant=VARIANT,

@@ -17,9 +17,10 @@ from geojepa_cli.store.batch import OSM_TYPES
 from geojepa_cli.store.columns import VERIFY, Array, ColumnSpec, Expected, map_columns, write_text
 from geojepa_cli.store.csr import Rows
 from geojepa_cli.store.reader import RegionStore
+from geojepa_cli.store.vector_statistics import VectorStatistics, add_rows, no_vectors, pack_scatter, unpack_scatter
 
 FILE = "embeddings.h5"
-EMBEDDINGS_SCHEMA = 3
+EMBEDDINGS_SCHEMA = 4
 
 # Type of each column. There are n tiles and m entities, in the order of `processed.h5`.
 COLUMNS: dict[str, str] = {
@@ -38,9 +39,16 @@ COLUMNS: dict[str, str] = {
     "entity/cu_seqlens": "<u8",  # [n + 1], CSR offsets of the entities of every tile
 }
 VECTORS = ("tile/vector", "entity/vector")
+# Statistics of the vectors: `<column>_<name>`, with D values in a vector.
+STATISTICS: dict[str, str] = {
+    "count": "<u8",  # [1], number of vectors that are not all zeros
+    "mean": "<f8",  # [D]
+    "scatter": "<f8",  # [D · (D + 1) / 2], upper triangle of the scatter matrix
+}
 EXPECTED = Expected(
     EMBEDDINGS_SCHEMA,
-    {name: ColumnSpec((dtype,), (None, None) if name in VECTORS else (None,)) for name, dtype in COLUMNS.items()},
+    {name: ColumnSpec((dtype,), (None, None) if name in VECTORS else (None,)) for name, dtype in COLUMNS.items()}
+    | {f"{column}_{name}": ColumnSpec((dtype,)) for column in VECTORS for name, dtype in STATISTICS.items()},
     {"model": str, "region": str},
 )
 _CHECKED_VALUES = 1 << 24  # number of vector values to check at a time
@@ -124,6 +132,24 @@ class Embeddings:
         """Returns the rows of an OSM element in `entity/`, one for each tile that contains a part of it: int64."""
         return np.flatnonzero((self["entity/osm_id"] == osm_id) & (self["entity/osm_type"] == osm_type))
 
+    def statistics(self, column: str) -> VectorStatistics:
+        """Returns the count, mean and scatter matrix of `tile/vector` or `entity/vector`.
+
+        Raises:
+            UsageError: `column` is not a column of vectors.
+            DataError: the statistics are not finite, or of more vectors than there are.
+        """
+        if column not in VECTORS:
+            raise wrong_argument("column", column, "a column of vectors", '"tile/vector"')
+        rows, width = self[column].shape
+        count, mean, packed = (self._columns[f"{column}_{name}"] for name in STATISTICS)
+        if int(count[0]) > rows:
+            raise self._damaged(f"{column}_count", f"a number above the {rows} rows of `{column}`")
+        scatter = unpack_scatter(packed, width)
+        if not (np.isfinite(mean).all() and np.isfinite(scatter).all() and (scatter.diagonal() >= 0).all()):
+            raise self._damaged(f"{column}_scatter", "statistics that are negative or not finite")
+        return VectorStatistics(int(count[0]), np.array(mean), scatter)
+
     def check_vectors(self, column: str) -> None:
         """Checks that every value of `tile/vector` or `entity/vector` is finite.
 
@@ -171,6 +197,12 @@ class Embeddings:
             if len(self[name]) != rows:
                 hint = hints.run("embed")
                 raise DataError(f"`{name}` of `{self.path}` has {len(self[name])} rows, expected {rows}", hint)
+        for column in VECTORS:
+            width = self[column].shape[1]
+            lengths = {"count": 1, "mean": width, "scatter": width * (width + 1) // 2}
+            for name, length in lengths.items():
+                if len(self._columns[f"{column}_{name}"]) != length:
+                    raise self._damaged(f"{column}_{name}", f"statistics of another width than the {width} of a vector")
         rises = int(ends[0]) == 0 and int(ends[-1]) == self.n_entities and bool((ends[1:] >= ends[:-1]).all())
         if not rises or not np.array_equal(tiles, csr.parents(ends)):
             raise self._damaged("entity/cu_seqlens", "offsets that do not match `entity/tile`")
@@ -195,7 +227,9 @@ def _check_row(row: object, rows: int) -> int:
 def write_embeddings(
     path: Path, chunks: Sequence[Mapping[str, Array]], attributes: Mapping[str, str], tile_width: int, entity_width: int
 ) -> None:
-    """Writes `embeddings.h5` from chunks of consecutive tiles. Only one chunk at a time must fit in memory.
+    """Writes `embeddings.h5` and the statistics of its vectors, from chunks of consecutive tiles.
+
+    Only one chunk at a time must fit in memory.
 
     Args:
         path: file to write.
@@ -216,6 +250,7 @@ def write_embeddings(
         for name, dtype in COLUMNS.items():
             rows = n_tiles + 1 if name == "entity/cu_seqlens" else n_tiles if name.startswith("tile/") else n_entities
             data[name] = file.create_dataset(name, (rows, *widths.get(name, ())), dtype)
+        totals = {name: no_vectors(width) for name, (width,) in widths.items()}
         tile, entity = 0, 0
         data["entity/cu_seqlens"][0] = 0
         for chunk, (n, m) in zip(chunks, sizes, strict=True):
@@ -228,3 +263,15 @@ def write_embeddings(
                 else:
                     data[name][entity : entity + m] = values + np.uint32(tile) if name == "entity/tile" else values
             tile, entity = tile + n, entity + m
+            totals = {name: add_rows(total, _as_stored(chunk[name], name)) for name, total in totals.items()}
+        for name, total in totals.items():
+            for part, values in _columns_of(total).items():
+                file.create_dataset(f"{name}_{part}", data=values, dtype=STATISTICS[part])
+
+
+def _as_stored(vectors: Array, column: str) -> Array:
+    return np.asarray(vectors).astype(COLUMNS[column], copy=False)
+
+
+def _columns_of(total: VectorStatistics) -> dict[str, Array]:
+    return {"count": np.array([total.count]), "mean": total.mean, "scatter": pack_scatter(total.scatter)}

@@ -76,6 +76,7 @@ class Files:
         found.check_source(self.store.regions[0])
         for column in ("tile/vector", "entity/vector"):
             found.check_vectors(column)
+            assert found.statistics(column).count <= len(found[column])
         for row in range(found.n_entities):
             assert found.entity_ref(row) and found.tile_name(int(found["entity/tile"][row]))
 

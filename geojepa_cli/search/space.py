@@ -1,0 +1,148 @@
+"""Spaces in which vectors are compared: raw, centred, or whitened by statistics of the searched regions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args, overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from geojepa_cli.store.columns import Array
+from geojepa_cli.store.vector_statistics import VectorStatistics, combine
+
+Form = Literal["raw", "centred", "whitened"]
+FORMS: tuple[Form, ...] = get_args(Form)
+DEFAULT_FORM: Form = "centred"
+# A column is constant if its standard deviation is below this fraction of its root mean square. Rounding in float32
+# causes deviations of about 1e-7.
+_CONSTANT = 1e-6
+# Smallest weight of the identity matrix in the correlation matrix, see `SearchSpace`.
+_LEAST_SHRINKAGE = 0.01
+_ROWS_AT_ONCE = 8192
+
+
+class SearchSpace:
+    """Maps vectors to unit vectors, whose dot product is the similarity of two vectors.
+
+    Vectors of one model have a large common part, so that the cosine of any two raw vectors is close to 1. And a few
+    directions with large variance decide most of the cosine. With the mean μ, the variances v and the correlation
+    matrix R of all vectors of the searched regions, a vector x is mapped to y / |y|, where y is
+
+    - `raw`: x
+    - `centred`: x − μ
+    - `whitened`: S^(−1/2) · diag(v)^(−1/2) · (x − μ), with S = (1 − λ) R + λ I.
+
+    The whitening is ZCA-cor (Kessy et al. 2018, section 3) of a shrunk correlation matrix. It first gives every column
+    the variance 1, so parts of a vector with different scales have equal weight. λ is at least 0.01, so no direction is
+    amplified more than tenfold. With n vectors and p columns, λ is the weight of the OAS estimator (Chen et al. 2010,
+    eq. 23) if that is larger:
+
+        λ = min(1, ((1 − 2/p) · tr(R²) + p²) / ((n + 1 − 2/p) · (tr(R²) − p)))
+
+    With few vectors, λ is close to 1, and whitening only equalises the variances of columns. Constant columns become 0.
+
+    A vector of zeros has no direction. Models return it for tiles without any input. It is mapped to zeros in every
+    form, as is a vector with y = 0.
+
+    Attributes:
+        form: `raw`, `centred` or `whitened`.
+        mean: vector that is subtracted; None for `raw`. float64 [D]
+        matrix: matrix M with y = (x − μ) · M; None for `raw` and `centred`. float64 [D, D]
+        shrinkage: weight λ; 0 for `raw` and `centred`.
+    """
+
+    def __init__(
+        self,
+        form: Form,
+        mean: NDArray[np.float64] | None = None,
+        matrix: NDArray[np.float64] | None = None,
+        shrinkage: float = 0.0,
+    ) -> None:
+        self.form, self.mean, self.matrix, self.shrinkage = form, mean, matrix, shrinkage
+
+    @classmethod
+    def fit(cls, statistics_of_regions: Sequence[VectorStatistics], form: Form = DEFAULT_FORM) -> SearchSpace:
+        """Returns the space of the vectors of one or several regions.
+
+        Args:
+            statistics_of_regions: statistics of the vectors of each region, such as
+                `Embeddings.statistics("tile/vector")`. Give the regions in a fixed order: it decides the rounding.
+            form: `raw`, `centred` or `whitened`.
+
+        Raises:
+            ValueError: `form` is unknown, no statistics are given, or vectors have different numbers of values.
+        """
+        if form not in FORMS:
+            raise ValueError(f"unknown form `{form}`, expected {', '.join(FORMS)}")
+        total = combine(statistics_of_regions)
+        if form == "raw":
+            return cls(form)
+        if form == "centred":
+            return cls(form, total.mean)
+        matrix, shrinkage = _whitening(total)
+        return cls(form, total.mean, matrix, shrinkage)
+
+    @overload
+    def project(self, vectors: Array) -> NDArray[np.float32]: ...
+    @overload
+    def project(self, vectors: Tensor) -> Tensor: ...
+    def project(self, vectors: Array | Tensor) -> NDArray[np.float32] | Tensor:
+        """Maps vectors to unit vectors, on the CPU.
+
+        Args:
+            vectors: array or tensor of any float type [N, D].
+
+        Returns:
+            Unit vectors, or zeros, as an array or tensor like `vectors`. float32 [N, D]
+        """
+        given = vectors if isinstance(vectors, Tensor) else None
+        rows = given.detach().cpu().numpy() if given is not None else vectors
+        found = np.empty(rows.shape, np.float32)
+        for begin in range(0, len(rows), _ROWS_AT_ONCE):
+            part = slice(begin, begin + _ROWS_AT_ONCE)
+            found[part] = unit_rows(self.transform(rows[part]))
+        return torch.from_numpy(found) if given is not None else found
+
+    def transform(self, vectors: Array) -> NDArray[np.float64]:
+        """Maps vectors [N, D] to y, before the division by the norm. Zeros stay zeros. float64 [N, D]"""
+        rows = np.asarray(vectors, np.float64)
+        if self.mean is None:
+            return rows
+        found = rows - self.mean
+        found[~rows.any(axis=1)] = 0.0
+        return found if self.matrix is None else np.asarray(found @ self.matrix)
+
+
+def unit_rows(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Divides each row by its norm. Rows of zeros stay zeros. float64 [N, D]"""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+
+
+def _whitening(total: VectorStatistics) -> tuple[NDArray[np.float64], float]:
+    """Returns the matrix M [D, D] of `SearchSpace`, and the shrinkage λ."""
+    variance = total.scatter.diagonal() / max(1, total.count)
+    varies = variance > _CONSTANT**2 * (variance + total.mean**2)
+    matrix = np.zeros_like(total.scatter)
+    if not varies.any():
+        return matrix, 1.0
+    scale = 1.0 / np.sqrt(variance[varies])
+    places = np.ix_(varies, varies)
+    correlation = total.scatter[places] / total.count * np.outer(scale, scale)
+    shrinkage = max(_LEAST_SHRINKAGE, _oas_shrinkage(correlation, total.count))
+    values, directions = np.linalg.eigh(correlation)
+    values = (1.0 - shrinkage) * np.maximum(values, 0.0) + shrinkage
+    matrix[places] = scale[:, None] * ((directions / np.sqrt(values)) @ directions.T)
+    return matrix, shrinkage
+
+
+def _oas_shrinkage(correlation: NDArray[np.float64], count: int) -> float:
+    width = len(correlation)
+    squares = float((correlation**2).sum())
+    spread = squares - width
+    if spread <= 0:
+        return 1.0
+    return min(1.0, ((1 - 2 / width) * squares + width**2) / ((count + 1 - 2 / width) * spread))
