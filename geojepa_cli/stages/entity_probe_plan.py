@@ -160,7 +160,9 @@ def plan_entity_probe(
 def find_inputs(
     workspace: Workspace, model: Model, regions: Sequence[Artifact], device: str, threads: int
 ) -> ModelInputs:
-    """Returns the artifacts that a model reads in regions, given by their `processed/` artifacts. Computes missing geometry vectors and image tokens.
+    """Returns the artifacts that a model reads in regions (`processed/` artifacts).
+
+    Computes missing geometry vectors and image tokens.
 
     Warns if a region has no images, and the model reads images.
     """
