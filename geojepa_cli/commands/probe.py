@@ -195,7 +195,7 @@ def _check_kind(ctx: typer.Context, retrieval: bool) -> None:
             option = param.opts[0]
             if retrieval:
                 message = f"`{option}` cannot be combined with `--retrieval`, which trains no heads"
-                raise UsageError(message, hints.instead((option, None)))
+                raise UsageError(message, hints.instead(("--retrieval", None)))
             raise UsageError(f"`{option}` requires `--retrieval`", hints.again(retrieval=True))
 
 

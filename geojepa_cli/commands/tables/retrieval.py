@@ -10,7 +10,7 @@ from geojepa_cli.commands.tables.protocols import print_protocols
 from geojepa_cli.workspace.artifact import Artifact
 
 NONE = "–"
-SHOWN_TAGS = 3
+SHOWN_TAGS, SHOWN_NAMES = 3, 15
 Figures = dict[str, Any]
 
 
@@ -36,21 +36,25 @@ def print_retrieval(report: dict[str, Any], made: Artifact) -> None:
     print_protocols(report, "to test on unseen tiles: name a region that the model was not pretrained on")
     if few := [one["title"] for one in report["features"] if not one["averaged"]]:
         reason = f"because their queries are in fewer than {FEW_TEST_GROUPS} zoom-14 groups"
-        console.print_line(f"not in the means, {reason}: {', '.join(few)}")
+        console.print_line(f"not in the means, {reason}: {_listed(few)}")
     if report["without_queries"]:
-        names = ", ".join(f"{name} ({count})" for name, count in report["without_queries"].items())
-        console.print_line(f"without a query, because no two zoom-14 groups have them: {names}")
+        names = [f"{name} ({count})" for name, count in report["without_queries"].items()]
+        console.print_line(f"without a query, because no two zoom-14 groups have them: {_listed(names)}")
     _print_hidden(report)
     print_path(made)
 
 
+def _listed(names: list[str]) -> str:
+    more = len(names) - SHOWN_NAMES
+    return ", ".join(names[:SHOWN_NAMES]) + (f" and {more} more" if more > 0 else "")
+
+
 def _caption(report: dict[str, Any]) -> str:
     searched, averaged = report["searched"], [one for one in report["features"] if one["averaged"]]
-    what = console.counted(report[searched], searched.removesuffix("s"), searched)
-    where = f"{what} in {console.counted(report['searched_groups'], 'zoom-14 group')}"
-    if searched == "entities":
-        where = where.replace("entitie ", "entity ")
-    of = console.counted(len(averaged), "class" if searched == "entities" else "feature")
+    names = ("entity", "entities", "class", "classes") if searched == "entities" else ("tile", "tiles", "feature", None)
+    where = f"{console.counted(report[searched], *names[:2])} in "
+    where += console.counted(report["searched_groups"], "zoom-14 group")
+    of = console.counted(len(averaged), *filter(None, names[2:]))
     return f"{where} are searched; means over {of}; candidates are outside the query's group"
 
 
@@ -67,13 +71,18 @@ def _print_features(report: dict[str, Any]) -> None:
     for space in report["spaces"]:
         scores = [one for one in report["scores"] if one["space"] == space]
         rows = []
-        for one in report["features"]:
+        for one in report["features"] if report["searched"] == "tiles" else _frequent(report):
             values = [score["features"][one["name"]]["average_precision"]["value"] for score in scores]
             shown = [f"{value:.3f}" for value in (one["random"]["average_precision"]["value"], *values)]
             name = one["title"] if one["averaged"] else f"({one['title']})"
             rows.append([name, f"{one['queries']:,}", f"{one['groups']:,}", *shown])
         columns = ["feature", "queries", "groups", "random", *(score["model"] for score in scores)]
         console.table(f"mAP by feature, {space} vectors", columns, rows, caption="in brackets: not in the means")
+
+
+def _frequent(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """Returns the classes in the means; there can be many others. `report.json` has all."""
+    return [one for one in report["features"] if one["averaged"]] or report["features"]
 
 
 def _print_differences(report: dict[str, Any]) -> None:
