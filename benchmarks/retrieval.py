@@ -2,11 +2,12 @@
 
 Every model is searched with the defining tags visible (plain) and hidden (masked), in every space. Figures are means
 over features, with 95 % intervals over the zoom-14 groups of the queries, and paired differences between models and
-between spaces. Query figures of a variant are averaged over its training seeds. The name `VARIANT` is a model that
-`transfer.py` has trained (`transfer-VARIANT-SEED`) and `VARIANT-first` the one that it has not trained; missing models
-of zero steps are made, other missing models are an error. Any other name is a model or baseline as it is. Each table
-names the protocol of every model: a model that saw the regions is named `seen`, and not left out. Prints JSON. Existing
-artifacts are reused, so an interrupted run can be resumed.
+between spaces. Query figures of a variant are averaged over its training seeds.
+
+`--model` is a variant that `transfer.py` has trained, a model or a baseline. With `-first` after the name of a variant
+or of a model that comes with geojepa, it is the same model with its first weights, which is made if it is missing. Each
+table names the protocol of every model; a model that saw the regions is not left out. Prints JSON. Existing artifacts
+are reused, so an interrupted run can be resumed.
 
 The split `all` has all regions of the workspace.
 
@@ -28,11 +29,14 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import benchmarks.transfer as transfer
+from benchmarks.variants import Variant
 from geojepa_cli import console, stages
+from geojepa_cli.config.names import CONFIG
 from geojepa_cli.evaluate.protocols import weakest
 from geojepa_cli.evaluate.retrieval import FIGURES, Feature, FeatureScores, Row
 from geojepa_cli.evaluate.retrieval_report import RANDOM, retrieval_report
 from geojepa_cli.search.space import FORMS
+from geojepa_cli.stages.shipped import open_shipped
 from geojepa_cli.tasks.splits import group_number
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
@@ -49,26 +53,44 @@ def main(arguments: Sequence[str] | None = None) -> None:
     workspace = Workspace(options.workspace)
     names = workspace.names("processed") if options.split == ALL else transfer.SPLITS[options.split]
     regions = [workspace.find("processed", name) for name in names]
-    models = {name: find_models(workspace, options, name) for name in dict.fromkeys([*options.model, *BASELINES])}
+    models = {
+        name: find_models(workspace, options, name, regions) for name in dict.fromkeys([*options.model, *BASELINES])
+    }
     result: dict[str, Any] = {"split": options.split, "regions": [one.ref for one in regions], "seeds": options.seeds}
     for masked in (False, True):
         made = {name: search(workspace, options, seeds, regions, masked) for name, seeds in models.items()}
-        for task in options.task or [None]:
-            key = "masked" if masked else "plain"
-            result.setdefault(task or "features", {})[key] = compare(options, task, made)
+        for task in next(iter(made.values()))[0]:
+            by_variant = result.setdefault("tasks", {}).setdefault(task, {})
+            by_variant["masked" if masked else "plain"] = compare(options, task, made)
     console.emit_json("retrieval", None, result)
     if options.out:
         options.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
-def find_models(workspace: Workspace, options: argparse.Namespace, name: str) -> list[str]:
-    """Returns the references of the models of all training seeds; of a model without seeds, its own name."""
-    if name.removesuffix(transfer.FIRST) not in transfer.VARIANTS:
-        return [name]
-    if not name.endswith(transfer.FIRST):
+def find_models(workspace: Workspace, options: argparse.Namespace, name: str, regions: Sequence[Artifact]) -> list[str]:
+    """Returns the references of the models of all training seeds; of a model without seeds, its own name.
+
+    Args:
+        workspace: workspace with the models.
+        options: number of seeds and of threads.
+        name: name of a variant or model, perhaps with `-first`.
+        regions: regions to name in the configuration of models of zero steps, which read no tile.
+    """
+    plain, first = name.removesuffix(transfer.FIRST), name.endswith(transfer.FIRST)
+    if plain in transfer.VARIANTS and not first:
         return [workspace.find("models", f"transfer-{name}-{seed}").ref for seed in range(options.seeds)]
-    regions, _ = transfer.training_regions(workspace)
-    return [transfer.train(workspace, options, name, seed, regions).ref for seed in range(options.seeds)]
+    if not first:
+        return [name]
+    variant = transfer.VARIANTS.get(plain)
+    if variant is None:
+        variant = Variant(str(open_shipped(plain).folder / CONFIG), {"train.max_minutes": None})
+    settings = {**variant.settings, "train.max_steps": 0, "train.epochs": None}
+    given = {"set_": settings, "threads": options.threads}
+    made = [
+        stages.pretrain(workspace, variant.config, regions[:1], name=f"retrieval-{name}-{seed}", seed=seed, **given)
+        for seed in range(options.seeds)
+    ]
+    return [one.ref for one in made]
 
 
 def search(
@@ -87,11 +109,11 @@ def search(
 
 
 def compare(
-    options: argparse.Namespace, task: str | None, made: Mapping[str, Sequence[Mapping[str, Artifact]]]
+    options: argparse.Namespace, task: str, made: Mapping[str, Sequence[Mapping[str, Artifact]]]
 ) -> dict[str, Any]:
     """Returns figures and paired differences of all models for one task."""
     rows = [Row(name, space) for space in options.space for name in made]
-    artifacts = {name: [_of_task(one, task) for one in seeds] for name, seeds in made.items()}
+    artifacts = {name: [one[task] for one in seeds] for name, seeds in made.items()}
     reports = {name: [one.read_json("report.json") for one in seeds] for name, seeds in artifacts.items()}
     queries = {name: [_read(one) for one in seeds] for name, seeds in artifacts.items()}
     first, report = next(iter(queries.values()))[0], next(iter(reports.values()))[0]
@@ -111,10 +133,6 @@ def compare(
     protocols = {name: weakest([_score(one)["protocol"] for one in of_model]) for name, of_model in reports.items()}
     facts = {key: report[key] for key in ("searched_groups", "without_queries", "k") if key in report}
     return {"protocols": protocols, **facts, **retrieval_report(features, rows, 0)}
-
-
-def _of_task(made: Mapping[str, Artifact], task: str | None) -> Artifact:
-    return made[task] if task in made else made["features"]
 
 
 def _score(report: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -146,7 +164,6 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--space", action="append", choices=FORMS, help="can be repeated; default: all")
     parser.add_argument("--seeds", type=int, default=3, help="training seeds of variants")
-    parser.add_argument("--tokens", type=float, default=25e6, help=argparse.SUPPRESS)  # of models of zero steps: unused
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, help="also write the JSON here")
     options = parser.parse_args(arguments)
