@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from geojepa_cli.tasks.rules import RuleVocabulary
 from geojepa_cli.tasks.tokens import RegionTokens
 from geojepa_cli.tasks.visible_tags import VisibleTags
 
+ROOT = Path(__file__).resolve().parents[2]
 THESIS = {"airfield", "airport", "canal", "motorway_forest", "motorway_fields"}
 SPEC = RetrievalSpec.model_validate(
     {
@@ -174,6 +176,13 @@ def test_a_wrong_definition_is_explained(tmp_path: Path, text: str, message: str
     with pytest.raises(UsageError) as caught:
         find_feature(str(tmp_path / "wrong.yaml"))
     assert message in caught.value.message
+
+
+def test_the_example_of_tasks_md_is_a_definition(tmp_path: Path) -> None:
+    _, text, _ = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/tasks.md").read_text(), flags=re.S)
+    (tmp_path / "park_lake.yaml").write_text(text)
+    spec = find_feature(str(tmp_path / "park_lake.yaml"))
+    assert [part.share for part in spec.has] == [None, 0.05] and spec.hide and spec.hide_tags
 
 
 def test_an_unknown_feature_suggests_the_most_similar_name() -> None:
