@@ -36,7 +36,7 @@ _NUMBER = re.compile(r"[-–]?|[-−+]?[\d,]*\.?\d+(e[-+]?\d+)?( ?%| [^\W\d]+)?\
 
 _out = RichConsole(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 _err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
-_only_errors = False  # set in all processes of a training run but the first
+_only_errors = False  # set in all processes of a `torchrun` but the first
 
 
 def print_only_errors() -> None:
@@ -157,6 +157,12 @@ def print_line(text: str = "") -> None:
     """Prints a line of a command's result on stdout."""
     if not _only_errors:
         _out.print(_shown(text))
+
+
+def print_text(text: str) -> None:
+    """Prints the text of a file, such as CSV, on stdout, without changing it."""
+    if not _only_errors:
+        print(text, end="", flush=True)
 
 
 def table(

@@ -42,13 +42,14 @@ class _Tiles(NamedTuple):
         return TileId(int(self.z[row]), int(self.x[row]), int(self.y[row])).name
 
 
-def check_tile(stores: Sequence[RegionStore], name: str, limits: EntityLimits) -> None:
+def check_tile(stores: Sequence[RegionStore], name: str, limits: EntityLimits, option: str = "--tile") -> None:
     """Checks that a tile exists and has a number of entities within the limits, so that it is embedded.
 
     Args:
         stores: opened `processed.h5` of each region to search.
         name: name of the tile, such as `16_18052_25957`.
         limits: minimum and maximum number of entities in a tile. Tiles with fewer or more entities are not embedded.
+        option: option that has the tile, for hints.
 
     Raises:
         UsageError: `name` is not a tile name.
@@ -64,8 +65,8 @@ def check_tile(stores: Sequence[RegionStore], name: str, limits: EntityLimits) -
             continue
         if region.kept[rows[0]]:
             return
-        raise _left_out(regions, region, tile, int(region.tokens[rows[0]]), limits)
-    _check_zoom(regions, tile)
+        raise _left_out(regions, region, tile, int(region.tokens[rows[0]]), limits, (option, name))
+    _check_zoom(regions, tile, (option, name))
     close = _nearest_tile(regions, tile)
     named = _named(stores)
     if close is None:
@@ -73,16 +74,17 @@ def check_tile(stores: Sequence[RegionStore], name: str, limits: EntityLimits) -
         message = f"unknown tile `{tile.name}`; no tile of {named} has {limits} entities"
         raise NotFoundError(message, _wider(most, limits) or hints.run("tile"))
     message = f"unknown tile `{tile.name}` in {named}; the nearest tile is `{close[0]}`, {close[1]} tiles away"
-    raise NotFoundError(message, hints.again(tile=close[0]))
+    raise NotFoundError(message, hints.instead((option, name), (option, close[0])))
 
 
-def check_entity(stores: Sequence[RegionStore], ref: str, limits: EntityLimits) -> None:
+def check_entity(stores: Sequence[RegionStore], ref: str, limits: EntityLimits, option: str = "--entity") -> None:
     """Checks that an OSM element exists and is embedded in at least one tile.
 
     Args:
         stores: opened `processed.h5` of each region to search.
         ref: type and id of the element, such as `way/123`.
         limits: minimum and maximum number of entities in a tile. Tiles with fewer or more entities are not embedded.
+        option: option that has the element, for hints.
 
     Raises:
         UsageError: `ref` does not have the form `node/ID`, `way/ID` or `relation/ID`.
@@ -102,40 +104,42 @@ def check_entity(stores: Sequence[RegionStore], ref: str, limits: EntityLimits) 
         tokens = piece_reasons(store)[pieces] == 0
         if (tiles.kept[rows] & tokens).any():
             return
-        reasons.append(_entity_left_out(tiles, ref, rows, tokens, limits))
+        reasons.append(_entity_left_out(tiles, ref, rows, tokens, limits, option))
     if reasons:
         raise reasons[0]
     named = _named(stores)
     close = _nearest_entity(stores, osm_type, osm_id, limits)
     if close is None:
-        raise NotFoundError(f"unknown entity `{ref}` in {named}", existing_query(stores, limits, ref))
+        raise NotFoundError(f"unknown entity `{ref}` in {named}", existing_query(stores, limits, (option, ref)))
     message = f"unknown entity `{ref}` in {named}; the nearest id is `{close}`"
-    raise NotFoundError(message, hints.again(entity=close))
+    raise NotFoundError(message, hints.instead((option, ref), (option, close)))
 
 
-def existing_query(stores: Sequence[RegionStore], limits: EntityLimits, entity: str | None) -> Hint:
-    """Returns a command to suggest to a user whose search has a missing, malformed or unknown query.
+def existing_query(stores: Sequence[RegionStore], limits: EntityLimits, wrong: tuple[str, str] | None) -> Hint:
+    """Returns a command to suggest to a user whose search has a missing or malformed query.
 
-    The command repeats the search with a query that exists. If `entity` is None, this query is the first embedded tile
-    of the regions. If `entity` is given, the query is the first entity of that tile. If no tile is embedded, the
-    suggested command is `geojepa artifacts`.
+    The command repeats the search with a query that exists: an entity if the wrong query has a `/` or the option
+    `--entity`, a tile otherwise. If no tile is embedded, the suggested command is `geojepa artifacts`.
 
     Args:
-        stores: opened `processed.h5` of each region to search.
+        stores: opened `processed.h5` of each region from which the query comes.
         limits: minimum and maximum number of entities in a tile. Tiles with fewer or more entities are not embedded.
-        entity: text of the query entity, as the user typed it; None if the user gave no entity.
+        wrong: option and text of the wrong query, as the user typed it; None if there is no query.
     """
     for store in stores:
         tiles = _tiles(store, limits)
         rows = np.flatnonzero(tiles.kept)
         if not len(rows):
             continue
-        if entity is None:
+        if wrong is None:
             return hints.again(tile=tiles.tile(int(rows[0])))
+        option, text = wrong
+        if option != "--entity" and "/" not in text:
+            return hints.instead(wrong, (option, tiles.tile(int(rows[0]))))
         shown = (csr.parents(store["tile/pieces"]) == rows[0]) & (piece_reasons(store) == 0)
         first = int(store["piece/object"][np.flatnonzero(shown)[0]])
         kind, number = OSM_TYPES[int(store["object/osm_type"][first])], int(store["object/osm_id"][first])
-        return hints.instead(("--entity", entity), ("--entity", f"{kind}/{number}"))
+        return hints.instead(wrong, (option, f"{kind}/{number}"))
     return hints.run("artifacts")
 
 
@@ -156,19 +160,19 @@ def parse_entity(ref: str) -> tuple[int, int]:
 
 
 def _left_out(
-    regions: Sequence[_Tiles], region: _Tiles, tile: TileId, count: int, limits: EntityLimits
+    regions: Sequence[_Tiles], region: _Tiles, tile: TileId, count: int, limits: EntityLimits, wrong: tuple[str, str]
 ) -> NotFoundError:
     """Returns the error for a tile that is not embedded because it has too few or too many entities."""
     near, wider = _nearest_tile(regions, tile), _wider(count, limits)
     message = f"tile `{tile.name}` of `{region.name}` has {_entities(count)}, but only tiles with {limits} are embedded"
     if near is None:
         return NotFoundError(message, wider or hints.run("tile"))
-    hint = hints.again(tile=near[0])
+    hint = hints.instead(wrong, (wrong[0], near[0]))
     return NotFoundError(f"{message}; the nearest embedded tile is `{near[0]}`", hint.or_else(wider) if wider else hint)
 
 
 def _entity_left_out(
-    tiles: _Tiles, ref: str, rows: NDArray[np.int64], tokens: NDArray[np.bool_], limits: EntityLimits
+    tiles: _Tiles, ref: str, rows: NDArray[np.int64], tokens: NDArray[np.bool_], limits: EntityLimits, option: str
 ) -> NotFoundError:
     """Returns the error for an OSM element that has no vector.
 
@@ -178,7 +182,9 @@ def _entity_left_out(
     if not tokens.any():
         name = tiles.tile(int(rows[0]))
         message = f"`{ref}` of `{tiles.name}` has no vector: it is a boundary, or covers the whole tile `{name}`"
-        return NotFoundError(message, hints.instead(("--entity", ref), ("--tile", name)))
+        return NotFoundError(
+            message, hints.instead((option, ref), ("--tile" if option == "--entity" else option, name))
+        )
     row = int(rows[tokens][0])
     count = int(tiles.tokens[row])
     message = f"`{ref}` is in tile `{tiles.tile(row)}` of `{tiles.name}`, which has {_entities(count)}"
@@ -186,7 +192,7 @@ def _entity_left_out(
     return NotFoundError(message, _wider(count, limits) or hints.run("tile"))
 
 
-def _check_zoom(regions: Sequence[_Tiles], tile: TileId) -> None:
+def _check_zoom(regions: Sequence[_Tiles], tile: TileId, wrong: tuple[str, str]) -> None:
     """Checks that at least one region has tiles of the same zoom as the query tile.
 
     Raises:
@@ -210,7 +216,7 @@ def _check_zoom(regions: Sequence[_Tiles], tile: TileId) -> None:
     else:
         where = f"; there are no tiles at this place, the nearest tile is `{near[0]}`" if near else ""
     close = there[0] if there else near[0] if near else None
-    hint = hints.again(tile=close) if close else hints.run("tile", zoom=tile.z)
+    hint = hints.instead(wrong, (wrong[0], close)) if close else hints.run("tile", zoom=tile.z)
     raise NotFoundError(message + where, hint)
 
 

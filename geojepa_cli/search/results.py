@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from geojepa_cli.grid import TileId, from_tile_local, group_of, tile_bounds
 from geojepa_cli.search.neighbours import Hit, SearchRegion
+from geojepa_cli.search.tag_counts import ORDER_OF_KEYS, TagStatistics, tags_of_tile
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.store.tile_map import MapObject, read_piece
 
 MAX_TAGS = 6
 OSM = "https://www.openstreetmap.org"
-# keys that classify an element; other keys (names, addresses, surfaces) are less useful to describe a place
-# fmt: off
-MAIN_KEYS = (
-    "highway", "building", "landuse", "leisure", "amenity", "natural", "shop", "tourism", "waterway", "railway",
-    "aeroway", "man_made", "power", "office", "historic", "craft", "healthcare", "public_transport", "barrier",
-    "bridge", "maxspeed", "sport", "cuisine", "crossing", "military", "place", "water",
-)
-# fmt: on
-_ORDER_OF_KEYS = {key: number for number, key in enumerate(MAIN_KEYS)}
 
 
 @dataclass(frozen=True)
@@ -51,7 +42,8 @@ class SearchResult:
 
     Attributes:
         rank: 0 for the query, 1 for its nearest neighbour, and so on.
-        cosine: cosine similarity to the query.
+        cosine: cosine similarity to the query in the search space.
+        place: place among all searched vectors, see `Hit`; 0 for the query.
         region, tile, group: names of the region, of the tile, and of the zoom-14 tile that contains the tile.
         entity: OSM element of the result; None in a search for tiles.
         lon, lat: centre of the tile or entity in degrees.
@@ -62,6 +54,8 @@ class SearchResult:
             tile's entities that have the tag. For an entity: all its tags, each with the count 1.
         url: link to openstreetmap.org.
         tile_row: row number of the tile in the table `tile/` of `processed.h5`.
+        reason: tags that the result and the query have in common, and tags that only one has; empty for the query.
+        top_percent: `place` in percent of the number of searched vectors, rounded up; 0 for the query.
     """
 
     rank: int
@@ -78,6 +72,9 @@ class SearchResult:
     tags: tuple[tuple[str, int], ...]
     url: str
     tile_row: int
+    place: int = 0
+    reason: str = ""
+    top_percent: float = 0.0
 
     @property
     def name(self) -> str:
@@ -94,6 +91,7 @@ class SearchResult:
         return {
             "rank": self.rank,
             "cosine": round(self.cosine, 6),
+            **({"place": self.place, "top_percent": self.top_percent, "reason": self.reason} if self.rank else {}),
             "region": self.region,
             "tile": self.tile,
             "entity": entity.name if entity else None,
@@ -108,20 +106,21 @@ class SearchResult:
         }
 
 
-def describe_tile(region: SearchRegion, hit: Hit, rank: int) -> SearchResult:
+def describe_tile(region: SearchRegion, hit: Hit, rank: int, statistics: TagStatistics) -> SearchResult:
     """Returns the description of a tile that a search has found.
 
     Args:
         region: region of the tile.
         hit: vector of the tile, and its similarity to the query.
         rank: 0 for the query, 1 for its nearest neighbour, and so on.
+        statistics: numbers of elements with each tag in the searched regions.
     """
     row = int(region.vectors["tile/row"][hit.row])
     first, last = (int(end) for end in region.vectors["entity/cu_seqlens"][hit.row : hit.row + 2])
     tile = _tile_of(region.store, row)
     west, south, east, north = tile_bounds(*tile)
     lon, lat = (west + east) / 2, (south + north) / 2
-    tags = _distinctive_tags(region.store, region.vectors["entity/piece"][first:last].astype(np.int64))
+    tags = distinctive_tags(tags_of_tile(region, hit.row), statistics)
     url = f"{OSM}/#map={min(19, tile.z + 1)}/{lat:.5f}/{lon:.5f}"
     return _result(region, hit, rank, row, last - first, None, (lon, lat), tags, url)
 
@@ -141,10 +140,10 @@ def describe_entity(region: SearchRegion, hit: Hit, rank: int) -> SearchResult:
     version = int(vectors["entity/osm_version"][hit.row]) or None
     piece = int(vectors["entity/piece"][hit.row])
     item = read_piece(region.store, piece)
-    order = sorted(item.tags, key=lambda key: (_ORDER_OF_KEYS.get(key, len(MAIN_KEYS)), key))
+    order = sorted(item.tags, key=lambda key: (ORDER_OF_KEYS.get(key, len(ORDER_OF_KEYS)), key))
     tags = tuple((f"{key}={item.tags[key]}", 1) for key in order)
     entity = EntityRef(item.ref, version, vectors.record_id(hit.row), piece)
-    centre = _centre(item, _tile_of(region.store, row))
+    centre = centre_of(item, _tile_of(region.store, row))
     return _result(region, hit, rank, row, last - first, entity, centre, tags, f"{OSM}/{item.ref}")
 
 
@@ -176,6 +175,7 @@ def _result(
         tags=tags,
         url=url,
         tile_row=row,
+        place=hit.place,
     )
 
 
@@ -183,7 +183,7 @@ def _tile_of(store: RegionStore, row: int) -> TileId:
     return TileId(*(int(store[f"tile/{axis}"][row]) for axis in "zxy"))
 
 
-def _centre(item: MapObject, tile: TileId) -> tuple[float, float]:
+def centre_of(item: MapObject, tile: TileId) -> tuple[float, float]:
     """Returns the centre (lon, lat), in degrees, of the part of an OSM element that lies inside a tile.
 
     This is the centre of the part's bounding box, or the centre of the tile if the element covers the whole tile.
@@ -196,20 +196,14 @@ def _centre(item: MapObject, tile: TileId) -> tuple[float, float]:
     return lon, lat
 
 
-def _distinctive_tags(store: RegionStore, pieces: NDArray[np.int64]) -> tuple[tuple[str, int], ...]:
-    """Returns the tags that are frequent among the given entities and rare in the region (by tf-idf).
+def distinctive_tags(tags: Mapping[str, int], statistics: TagStatistics) -> tuple[tuple[str, int], ...]:
+    """Returns the tags that are frequent in a tile and rare in all given regions (by tf-idf), with counts."""
+    ordered = sorted(tags.items(), key=lambda entry: (-entry[1] * statistics.weight(entry[0]), entry[0]))
+    return tuple(ordered[:MAX_TAGS])
 
-    Each tag is a pair (`key=value`, number of the given entities that have the tag).
-    """
-    offsets, vocab = store["object/tags"], store["tag/vocab"]
-    counted: Counter[int] = Counter()
-    for row in store["piece/object"][pieces].tolist():
-        counted.update(vocab[int(offsets[row]) : int(offsets[row + 1])].tolist())
-    total = max(1, store.n_objects)
-    scored = []
-    for entry, count in counted.items():
-        key = store.keys[entry]
-        if key in _ORDER_OF_KEYS:
-            text = f"{key}={store.values[entry]}"
-            scored.append((-count * math.log(1 + total / max(1, int(store["vocab/count"][entry]))), text, count))
-    return tuple((text, count) for _, text, count in sorted(scored)[:MAX_TAGS])
+
+def top_percent(place: int, searched: int) -> float:
+    """Returns a place in percent of the number of searched vectors, rounded up to two significant digits."""
+    share = 100.0 * place / max(1, searched)
+    step = 10.0 ** (math.floor(math.log10(share)) - 1)
+    return min(100.0, float(f"{math.ceil(share / step - 1e-9) * step:.2g}"))

@@ -57,6 +57,8 @@ RANGES = {
     "per_class": Range(1, 1_000_000, 1000),
     "workers": Range(1, 256, 2),
     "steps": Range(1, 2**31 - 1, 100),
+    "dimensions": Range(1, 65_536, 96),
+    "port": Range(0, 65_535, 0),
 }
 FLAGS = (
     "masked",
@@ -70,9 +72,11 @@ FLAGS = (
     "unfinished",
     "context",
     "ray",
+    "all_regions",
+    "no_vectors",
 )
 # examples of arguments, as Python expressions for hints
-PATHS = {"pbf": '"map.osm.pbf"', "polygon": '"area.geojson"', "out": '"report"'}
+PATHS = {"pbf": '"map.osm.pbf"', "polygon": '"area.geojson"', "area": '"parks.geojson"', "out": '"report"'}
 TEXT_OR_PATH = {
     "imagery": '"DIR"',
     "image_weights": '"FILE"',
@@ -83,6 +87,7 @@ TEXT_OR_PATH = {
 TEXTS = {
     "tile": '"16_18052_25957"',
     "entity": '"way/123"',
+    "space": '"centred"',
     "merge": '"NAME"',
     "name": '"NAME"',
     "date": '"2024-01-01"',
@@ -101,8 +106,14 @@ TEXTS = {
     "geometry_encoder": '"fourier"',
     "image_encoder": '"vit_b_16"',
     "stac_url": '"URL"',
+    "level": '"tile"',
+    "format": '"geoparquet"',
+    "dtype": '"float32"',
+    "list_": '"fixed"',
+    "host": '"127.0.0.1"',
+    "basemap": '"URL"',
 }
-TEXT_LISTS = ("keep_tags", "drop_tags", "attribution", "head")
+TEXT_LISTS = ("keep_tags", "drop_tags", "attribution", "head", "tag", "like", "unlike")
 
 
 def check_arguments(signature: inspect.Signature, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -160,8 +171,10 @@ def _check(name: str, value: Any) -> Any:
         return check_integer(name, value, RANGES[name])
     if name == "bbox":
         return check_bbox(value)
-    if name == "simplify_m":
+    if name in ("simplify_m", "min_distance_km"):
         return _check_tolerance(name, value)
+    if name == "weight":
+        return _plain_numbers(value if elements_of(value) is not None else [value])
     if name == "alpha":
         return _plain_numbers(value)
     if name in FLAGS:

@@ -1,8 +1,12 @@
-"""Checks the query of a search for neighbours, before embeddings are computed."""
+"""The query of a search for neighbours: made from options and checked before embeddings are computed."""
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import hints
 from geojepa_cli.config.limits import EntityLimits
@@ -13,58 +17,171 @@ from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.stage import rebuilding
 from geojepa_cli.workspace.artifact import Artifact
 
+if TYPE_CHECKING:
+    from geojepa_cli.search.neighbours import Level
+    from geojepa_cli.search.query import QueryPart
+    from geojepa_cli.search.space import Form
 
-def check_options(tile: str | None, entity: str | None, alpha: float) -> None:
-    """Checks that the query is not both a tile and an entity, and that alpha is given for entities only.
+DEFAULT_K = 8
+SPACES = ("raw", "centred", "whitened")
+DEFAULT_SPACE = "centred"  # as in `search/space.py`, which loads numpy and torch
+
+
+@dataclass(frozen=True)
+class NeighbourQuery:
+    """Everything that decides the result of a search, except the embeddings.
+
+    Attributes:
+        parts: parts of the query. At least one is not `unlike`.
+        level: `tile` or `entity`, what is searched.
+        space: form of the search space.
+        k: number of neighbours.
+        exclude_same_group: leave out results in the zoom-14 tile of an example.
+        min_distance_km: smallest distance of results from an example.
+        alpha: weight of the entity alone in the vectors of entities.
+    """
+
+    parts: tuple[QueryPart, ...]
+    level: Level
+    space: Form
+    k: int
+    exclude_same_group: bool
+    min_distance_km: float
+    alpha: float
+
+    def params(self) -> dict[str, object]:
+        """Returns the query as parameters of the artifact."""
+        return {
+            "query": [part.params() for part in self.parts],
+            "space": self.space,
+            "k": self.k,
+            "exclude_same_group": self.exclude_same_group,
+            "min_distance_km": self.min_distance_km,
+            **({"alpha": self.alpha} if self.alpha else {}),
+        }
+
+    @property
+    def name(self) -> str:
+        """Name of the query in the name of the artifact, such as `16_18052_25957` or `way-123+2` (two more parts)."""
+        more = f"+{len(self.parts) - 1}" if len(self.parts) > 1 else ""
+        return self.parts[0].text.strip().replace("/", "-") + more
+
+
+def check_options(tile: str | None, entity: str | None) -> None:
+    """Checks that the query is not both a tile and an entity.
 
     Raises:
-        UsageError: options cannot be combined, or `alpha` is not a number from 0 to 1.
+        UsageError: options cannot be combined.
     """
     if tile is not None and entity is not None:
         raise UsageError("`--tile` cannot be combined with `--entity`", hints.instead(("--entity", entity)))
-    if tile is not None and check_alpha(alpha):
-        message = "`--alpha` cannot be combined with `--tile`: it only changes vectors of entities"
+
+
+def check_alpha_of_level(level: Level, alpha: float) -> None:
+    """Checks that alpha is given for entities only.
+
+    Raises:
+        UsageError: `alpha` is not a number from 0 to 1, or the query consists of tiles.
+    """
+    if level == "tile" and check_alpha(alpha):
+        message = "`--alpha` cannot be combined with `--tile`, or other tiles: it only changes vectors of entities"
         raise UsageError(message, hints.again(alpha=0))
 
 
-def check_form(regions: Sequence[Artifact], tile: str | None, entity: str | None, limits: EntityLimits) -> None:
-    """Checks that a query tile or entity is given, and is written like `16_18052_25957` or `way/123`.
+def check_space(space: str) -> Form:
+    """Checks the name of a search space.
 
     Raises:
-        UsageError: neither is given, or the text has another format. The hint repeats the command with a tile or entity
-            that exists in the regions.
+        UsageError: there is no such space.
     """
-    from geojepa_cli.grid import parse_tile
-    from geojepa_cli.search.check import existing_query, parse_entity
+    for known in SPACES:
+        if space == known:
+            return known  # type: ignore[return-value]
+    raise UsageError(f"unknown space `{space}`: expected {', '.join(SPACES)}", hints.again(space=DEFAULT_SPACE))
+
+
+def make_parts(
+    tile: str | None,
+    entity: str | None,
+    like: Sequence[str],
+    unlike: Sequence[str],
+    weight: Sequence[Any],
+) -> tuple[QueryPart, ...]:
+    """Returns the parts of a query, in this order: `tile` or `entity`, then each of `like`, then each of `unlike`.
+
+    Args:
+        tile, entity: query tile or query entity, or None.
+        like, unlike: tiles (`16_18052_25957`) or OSM elements (`way/123`).
+        weight: one positive number per part, in the order above. Empty: all weights are 1.
+
+    Raises:
+        UsageError: the number of weights differs from that of parts, or a weight is not a positive number.
+    """
+    from geojepa_cli.search.parts.entity import EntityPart
+    from geojepa_cli.search.parts.tile import TilePart
+
+    given = [("--tile", tile), ("--entity", entity), *(("--like", one) for one in like)]
+    named = [(option, text) for option, text in given if text is not None] + [("--unlike", one) for one in unlike]
+    weights = _weights(weight, len(named))
+    return tuple(
+        (EntityPart if option == "--entity" or "/" in text else TilePart)(text, option, value, option == "--unlike")
+        for (option, text), value in zip(named, weights, strict=True)
+    )
+
+
+def _weights(given: Sequence[Any], parts: int) -> list[float]:
+    for one in given:
+        if isinstance(one, bool) or not isinstance(one, numbers.Real) or not 0 < float(one) < math.inf:
+            raise UsageError(f"`--weight {one}`: expected a number above 0", hints.again(weight=[1] * parts))
+    if given and len(given) != parts:
+        message = f"`--weight` is given {len(given)} times, expected once for each of the {parts} parts of the query: "
+        message += "`--tile` or `--entity`, then each `--like`, then each `--unlike`"
+        raise UsageError(message, hints.again(weight=["1"] * parts))
+    return [float(one) for one in given] or [1.0] * parts
+
+
+def check_form(regions: Sequence[Artifact], parts: Sequence[QueryPart], limits: EntityLimits) -> None:
+    """Checks that a part says what to find, and that tiles and elements are written like `16_18052_25957` or `way/123`.
+
+    Raises:
+        UsageError: no part says what to find, or a text has another format. The hint repeats the command with a tile or
+            entity that exists in the regions.
+    """
+    from geojepa_cli.search.check import existing_query
     from geojepa_cli.store.reader import RegionStore
 
+    wrong: tuple[str, str] | None = None
     try:
-        if tile is not None:
-            parse_tile(tile)
-        elif entity is not None:
-            parse_entity(entity)
-        else:
-            raise UsageError("`--tile` or `--entity` is required")
+        if all(part.unlike for part in parts):
+            raise UsageError("`--tile`, `--entity` or `--like` is required")
+        for part in parts:
+            wrong = (part.option, part.text)
+            part.params()
     except UsageError as error:
         with rebuilding(*regions):
             stores = [RegionStore(region.file(PROCESSED_FILE), region.name) for region in regions]
-            raise UsageError(error.message, existing_query(stores, limits, entity)) from None
+            raise UsageError(error.message, existing_query(stores, limits, wrong)) from None
 
 
-def check_query(regions: Sequence[Artifact], tile: str | None, entity: str | None, limits: EntityLimits) -> None:
-    """Checks that the query tile or entity exists, and that each region has a tile within the limits.
+def check_query(
+    sources: Sequence[Artifact], regions: Sequence[Artifact], parts: Sequence[QueryPart], limits: EntityLimits
+) -> None:
+    """Checks that every part of the query exists, and that each region has a tile within the limits.
 
     This runs before embeddings are computed, which can take minutes.
+
+    Args:
+        sources: regions from which the query comes.
+        regions: regions to search.
+        parts: parts of the query.
+        limits: minimum and maximum number of entities in a tile.
     """
-    from geojepa_cli.search.check import check_entity, check_tile
     from geojepa_cli.store.reader import RegionStore
     from geojepa_cli.store.store import TileStore
 
-    stores = [RegionStore(region.file(PROCESSED_FILE), region.name) for region in regions]
-    if tile is not None:
-        check_tile(stores, tile, limits)
-    else:
-        check_entity(stores, entity or "", limits)
-    for region in regions:
+    stores = [RegionStore(region.file(PROCESSED_FILE), region.name) for region in sources]
+    for part in parts:
+        part.check(stores, limits)
+    for region in dict.fromkeys((*regions, *sources)):
         alone = TileStore.open([region.file(PROCESSED_FILE)], names=[region.name])
         check_tiles_left(alone, limits)

@@ -1,13 +1,12 @@
-"""Stage `neighbours/`: finds the tiles or entities that are most similar to a query tile or entity."""
+"""Stage `neighbours/`: finds the tiles or entities that are most similar to a query of tiles or entities."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
-from geojepa_cli import console, hints
+from geojepa_cli import console
 from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
-from geojepa_cli.hints import Hint
 from geojepa_cli.stages.alpha import check_alpha_of
 from geojepa_cli.stages.device import check_device
 from geojepa_cli.stages.drawing import shows_drawn_images
@@ -15,53 +14,36 @@ from geojepa_cli.stages.embedded_view import check_entity_vectors
 from geojepa_cli.stages.embedding_model import Model, find_model
 from geojepa_cli.stages.embeddings import make_embeddings
 from geojepa_cli.stages.entity_limits import entity_limits
-from geojepa_cli.stages.images import FILE as IMAGES_FILE
-from geojepa_cli.stages.joined_images import joined_images, with_same_images
-from geojepa_cli.stages.neighbour_query import check_form, check_options, check_query
-from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
-from geojepa_cli.stages.rebuild import input_refs, limit_options, number, open_inputs, text
-from geojepa_cli.stages.shipped import noting_version, ref_in
+from geojepa_cli.stages.joined_images import joined_images
+from geojepa_cli.stages.neighbour_query import (
+    DEFAULT_K,
+    DEFAULT_SPACE,
+    NeighbourQuery,
+    check_alpha_of_level,
+    check_form,
+    check_options,
+    check_query,
+    check_space,
+    make_parts,
+)
+from geojepa_cli.stages.neighbour_rebuild import rebuild_neighbours
+from geojepa_cli.stages.neighbour_results import Answer, make_page, open_regions, search
 from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, in_fixed_order, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
-from geojepa_cli.workspace.kinds import Remains
 from geojepa_cli.workspace.workspace import Workspace
 
-if TYPE_CHECKING:
-    from geojepa_cli.search.neighbours import Hit, SearchRegion
-    from geojepa_cli.search.results import SearchResult
-
-DEFAULT_K = 8
-JSON_FILE, GEOJSON_FILE, PAGE_FILE = "neighbours.json", "neighbours.geojson", "neighbours.html"
-
-
-def _rebuild(remains: Remains) -> Hint:
-    params = remains.params
-    tile, entity = text(params.get("tile")), text(params.get("entity"))
-    query, _, name = remains.name.partition(".")
-    if not tile and not entity:
-        osm_type, dash, osm_id = query.partition("-")
-        tile, entity = (None, f"{osm_type}/{osm_id}") if dash else (query, None)
-    made = next(iter(open_inputs(remains, "embeddings")), None)
-    known = Remains(name, made.params, made.inputs, workspace=remains.root) if made else Remains(name)
-    again = hints.run(
-        "knn",
-        tile=tile,
-        entity=entity,
-        k=number(params.get("k"), DEFAULT_K),
-        model=next(iter(input_refs(known, "models")), text(known.params.get("model")) or name or None),
-        region=input_refs(remains, "processed"),
-        exclude_same_group=params.get("exclude_same_group") is True,
-        html=params.get("html") is True,
-        alpha=number(params.get("alpha")),
-        **limit_options(known.params),
-    )
-    return noting_version(with_same_images(remains, again), [ref_in(known.params)])
-
-
-# version 2 added `osm_version` and `record_id` of entities
-VARIANT = ("html", "alpha")
-NEIGHBOURS = Stage("neighbours", version=2, rebuild=_rebuild, variant=VARIANT, files=(JSON_FILE, GEOJSON_FILE))
+JSON_FILE, GEOJSON_FILE, CSV_FILE, PAGE_FILE = (f"neighbours.{kind}" for kind in ("json", "geojson", "csv", "html"))
+# version 2 added `osm_version` and `record_id` of entities; version 3 has search spaces, combined queries, places among
+# all searched vectors, reasons, and CSV
+VARIANT = ("html", "alpha", "space", "query")
+NEIGHBOURS = Stage(
+    "neighbours",
+    version=3,
+    rebuild=rebuild_neighbours,
+    variant=VARIANT,
+    files=(JSON_FILE, GEOJSON_FILE, CSV_FILE),
+)
 
 
 @as_command("knn")
@@ -79,14 +61,20 @@ def knn(
     device: str = "auto",
     threads: int = 1,
     alpha: float = 0.0,
+    space: str = DEFAULT_SPACE,
+    like: Sequence[str] | None = None,
+    unlike: Sequence[str] | None = None,
+    weight: Sequence[float] | None = None,
+    min_distance_km: float = 0.0,
+    from_region: Regions = None,
 ) -> Artifact:
-    """Finds the tiles or entities with embeddings most similar to the embedding of a query tile or entity.
+    """Finds the tiles or entities with embeddings most similar to those of a query.
 
-    Embeddings that do not exist yet are computed first.
+    The query is a tile or entity, or several of them combined. Embeddings that do not exist yet are computed first.
 
     Args:
         workspace: workspace to read from and publish to.
-        tile: query tile as zoom_x_y, such as `16_18052_25957`. Exactly one of `tile` and `entity` is required.
+        tile: query tile as zoom_x_y, such as `16_18052_25957`. One of `tile`, `entity` and `like` is required.
         entity: query entity, given as an OSM element such as `way/123`.
         k: number of neighbours to find.
         model: name of a model or baseline, or `models/` artifact. Default: the newest model or, if there is none,
@@ -97,91 +85,104 @@ def knn(
         min_entities: minimum number of entities in a tile. Default: 5.
         max_entities: maximum number of entities in a tile. Default: 1250.
         device: device for computing embeddings: `cpu`, `cuda` or `auto`.
-        threads: number of threads for computing embeddings; does not affect the result.
-        alpha: weight of the entity alone in the vectors of entities, 0 to 1 (ADR 24). Requires `entity`.
+        threads: number of threads; does not affect the result.
+        alpha: weight of the entity alone in the vectors of entities, 0 to 1 (ADR 24). Requires entities.
+        space: form in which vectors are compared: `raw`, `centred` or `whitened` (ADR 26).
+        like: further tiles or entities that results shall resemble.
+        unlike: tiles or entities that results must not resemble.
+        weight: weights of the parts of the query: of `tile` or `entity`, then of each in `like`, then of each in
+            `unlike`. Default: 1 for all.
+        min_distance_km: smallest distance between a neighbour's tile and the tiles of the query, in km.
+        from_region: regions from which the query comes, if not from the searched regions.
 
     Returns:
-        The `neighbours/` artifact. It contains `neighbours.json`, `neighbours.geojson` and, if `html` is set,
-        `neighbours.html`.
+        The `neighbours/` artifact. It contains `neighbours.json`, `neighbours.geojson`, `neighbours.csv` and, if `html`
+        is set, `neighbours.html`.
 
     Raises:
-        UsageError: neither or both of `tile` and `entity` are given, or one of them has the wrong format.
+        UsageError: a part of the query is missing or has the wrong format, or arguments cannot be combined.
         NotFoundError: there is no such tile, entity, model or region.
         DataError: a region has no tile within the limits, or an artifact is damaged.
     """
-    check_options(tile, entity, alpha)
+    from geojepa_cli.search.query import level_of
+
+    check_options(tile, entity)
+    form = check_space(space)
     check_device(device)
     limits = entity_limits(min_entities, max_entities)
     wanted = searchable_regions(workspace) if region is None else region
     regions = in_fixed_order(find_regions(workspace, "processed", wanted))
-    check_form(regions, tile, entity, limits)
-    chosen = find_model(workspace, model, regions)
-    if entity is not None:
+    sources = regions
+    if from_region is not None:
+        sources = in_fixed_order(find_regions(workspace, "processed", from_region, "from_region"))
+    parts = make_parts(tile, entity, like or (), unlike or (), weight or ())
+    check_form(sources, parts, limits)
+    level = level_of(parts)
+    check_alpha_of_level(level, alpha)
+    chosen = find_model(workspace, model, list(dict.fromkeys((*regions, *sources))))
+    if level == "entity":
         check_entity_vectors(chosen)
     alpha = check_alpha_of(chosen, alpha)
-    return make_neighbours(
-        workspace, chosen, regions, tile, entity, k, exclude_same_group, html, device, threads, limits, alpha
-    )
+    query = NeighbourQuery(parts, level, form, k, exclude_same_group, min_distance_km, alpha)
+    return make_neighbours(workspace, chosen, query, regions, sources, html, device, threads, limits)
 
 
 def make_neighbours(
     workspace: Workspace,
     model: Model,
+    query: NeighbourQuery,
     regions: Sequence[Artifact],
-    tile: str | None,
-    entity: str | None,
-    k: int = DEFAULT_K,
-    exclude_same_group: bool = False,
+    sources: Sequence[Artifact] | None = None,
     html: bool = False,
     device: str = "auto",
     threads: int = 1,
     limits: EntityLimits = DEFAULT_LIMITS,
-    alpha: float = 0.0,
 ) -> Artifact:
-    """Finds the neighbours of a query tile or entity, and publishes them as `neighbours/<query>.<model>`.
+    """Finds the neighbours of a query, and publishes them as `neighbours/<query>.<model>`.
 
-    The arguments are described in the function `knn`.
+    Args:
+        workspace, model: workspace to publish to; model that computes the embeddings.
+        query: the query.
+        regions: `processed/` artifacts of the regions to search, in a fixed order.
+        sources: `processed/` artifacts of the regions from which the query comes. Default: the searched regions.
+        html, device, threads, limits: see `knn`.
 
     Raises:
         NotFoundError: there is no such tile or entity. This is checked before embeddings are computed.
         DataError: a region has no tile within the limits.
     """
-    with rebuilding(*regions):
-        check_query(regions, tile, entity, limits)
+    sources = regions if sources is None else sources
+    everything = list(dict.fromkeys((*regions, *sources)))
+    with rebuilding(*everything):
+        check_query(sources, regions, query.parts, limits)
     embeddings = [
-        make_embeddings(workspace, model, region, None, False, device, threads, limits, alpha=alpha)
-        for region in regions
+        make_embeddings(workspace, model, region, None, False, device, threads, limits, alpha=query.alpha)
+        for region in everything
     ]
-    images = [joined_images(workspace, region) if html else None for region in regions]
-    shifted: dict[str, object] = {"alpha": alpha} if alpha else {}
-    params = {"tile": tile, "entity": entity, "k": k, "exclude_same_group": exclude_same_group, "html": html, **shifted}
-    inputs = [*regions, *embeddings, *(artifact for artifact in images if artifact)]
+    images = [joined_images(workspace, region) if html else None for region in everything]
+    params: dict[str, Any] = {**query.params(), "html": html}
+    if list(sources) != list(regions):
+        params |= {"regions": [one.ref for one in regions], "from_regions": [one.ref for one in sources]}
+    inputs = [*everything, *embeddings, *(artifact for artifact in images if artifact)]
 
     def write(build: Build) -> Artifact:
-        from geojepa_cli.search.geojson import to_geojson
-        from geojepa_cli.search.results import describe_entity, describe_tile
+        import torch
 
-        with rebuilding(*regions, *embeddings, *images):
-            opened = _open(regions, embeddings, images, limits, "entity/vector" if entity else "tile/vector")
-        hits = _search(opened, tile, entity, k, exclude_same_group)
-        describe = describe_entity if entity else describe_tile
-        results = [describe(opened[hit.region], hit, rank) for rank, hit in enumerate(hits)]
-        searched = sum(r.vectors.n_entities if entity else r.vectors.n_tiles for r in opened)
-        query, *neighbours = [result.to_json() for result in results]
-        answer = {"query": query, "neighbours": neighbours, "model": model.ref, "searched": searched, **shifted}
-        answer["regions"] = [region.ref for region in regions]
-        _write_json(build, JSON_FILE, answer)
-        _write_json(build, GEOJSON_FILE, to_geojson(results, [opened[hit.region].store for hit in hits]))
+        torch.set_num_threads(threads)
+        with rebuilding(*everything, *embeddings, *images):
+            opened = open_regions(everything, embeddings, images, limits, f"{query.level}/vector")
+        searched, came_from = ([opened[everything.index(one)] for one in group] for group in (regions, sources))
+        answer = search(query, searched, came_from)
+        _write_files(build, answer, query, model.ref, [region.ref for region in regions])
         if html:
-            credits = dict.fromkeys(line for artifact in inputs for line in artifact.attribution)
-            drawn = [shows_drawn_images(one) for one in images]
-            shown = f"{model.ref} (alpha {alpha:g})" if alpha else model.ref
-            page = _page(opened, hits, results, shown, searched, list(credits), drawn)
+            credits = list(dict.fromkeys(line for artifact in inputs for line in artifact.attribution))
+            drawn = [shows_drawn_images(images[opened.index(region)]) for region in answer.stores]
+            shown = f"{model.ref} (alpha {query.alpha:g})" if query.alpha else model.ref
+            page = make_page(answer, query, searched, shown, credits, drawn)
             (build.partial / PAGE_FILE).write_text(page, encoding="utf-8")
-        return build.publish(counts={"searched": searched, "neighbours": len(neighbours)})
+        return build.publish(counts={"searched": answer.searched, "neighbours": len(answer.neighbours)})
 
-    name = f"{(tile or entity or '').replace('/', '-')}.{model.name}"
-    return NEIGHBOURS.make(workspace, name, params, inputs, write)
+    return NEIGHBOURS.make(workspace, f"{query.name}.{model.name}", params, inputs, write)
 
 
 def searchable_regions(workspace: Workspace) -> list[str] | None:
@@ -193,74 +194,14 @@ def searchable_regions(workspace: Workspace) -> list[str] | None:
     return [name for name in names if name in ready] or names or None
 
 
-def _open(
-    regions: Sequence[Artifact],
-    embeddings: Sequence[Artifact],
-    images: Sequence[Artifact | None],
-    limits: EntityLimits,
-    column: str,
-) -> list[SearchRegion]:
-    from geojepa_cli.search.neighbours import SearchRegion
-    from geojepa_cli.store.embeddings import FILE as EMBEDDINGS_FILE
-    from geojepa_cli.store.embeddings import Embeddings
-    from geojepa_cli.store.images import ImageStore
-    from geojepa_cli.store.reader import RegionStore
+def _write_files(build: Build, answer: Answer, query: NeighbourQuery, model: str, regions: Sequence[str]) -> None:
+    """Writes the results as JSON, GeoJSON and CSV."""
+    from geojepa_cli.search.geojson import to_geojson
+    from geojepa_cli.search.tables import to_csv
 
-    opened = [
-        SearchRegion(
-            region.name,
-            Embeddings(made.file(EMBEDDINGS_FILE)),
-            RegionStore(region.file(PROCESSED_FILE), region.name),
-            ImageStore(image.file(IMAGES_FILE), any_form=True) if image else None,
-            limits,
-        )
-        for region, made, image in zip(regions, embeddings, images, strict=True)
-    ]
-    for one in opened:
-        one.vectors.check_source(one.store)
-        one.vectors.check_vectors(column)
-    return opened
-
-
-def _search(regions: Sequence[SearchRegion], tile: str | None, entity: str | None, k: int, exclude: bool) -> list[Hit]:
-    """Returns the query tile or entity, followed by its nearest neighbours."""
-    from geojepa_cli.search.neighbours import find_entity, find_tile, nearest_entities, nearest_tiles
-
-    if tile is not None:
-        query = find_tile(regions, tile)
-        return [query, *nearest_tiles(regions, query, k, exclude)]
-    query = find_entity(regions, entity or "")
-    return [query, *nearest_entities(regions, query, k, exclude)]
-
-
-def _write_json(build: Build, name: str, content: object) -> None:
-    (build.partial / name).write_text(console.to_json(content, indent=1) + "\n", encoding="utf-8")
-
-
-def _page(
-    regions: Sequence[SearchRegion],
-    hits: Sequence[Hit],
-    results: Sequence[SearchResult],
-    model: str,
-    searched: int,
-    credits: Sequence[str],
-    drawn: Sequence[bool],
-) -> str:
-    import numpy as np
-
-    from geojepa_cli.grid import parse_tile, tiles_bounds
-    from geojepa_cli.pages.neighbours.page import Card, render_page
-    from geojepa_cli.store.tile_map import read_map
-
-    cards = []
-    for hit, result in zip(hits, results, strict=True):
-        region = regions[hit.region]
-        image = None
-        if region.images is not None:
-            z, x, y = parse_tile(result.tile)
-            row = int(region.images.rows_of([z], [x], [y])[0])
-            image = region.images.image[row] if row >= 0 else None
-        cards.append(Card(result, read_map(region.store, result.tile_row), image, drawn[hit.region]))
-    bounds = [tiles_bounds(*(r.vectors[f"tile/{axis}"] for axis in "zxy")) for r in regions]
-    names = sorted({region.name for region in regions})
-    return render_page(cards, model, names, searched, np.concatenate(bounds), credits)
+    content: dict[str, Any] = {**answer.to_json(query), "model": model, "regions": list(regions)}
+    content |= {"alpha": query.alpha} if query.alpha else {}
+    places = to_geojson(answer.results, [region.store for region in answer.stores])
+    for name, document in ((JSON_FILE, content), (GEOJSON_FILE, places)):
+        (build.partial / name).write_text(console.to_json(document, indent=1) + "\n", encoding="utf-8")
+    (build.partial / CSV_FILE).write_text(to_csv(answer.neighbours), encoding="utf-8", newline="")

@@ -264,4 +264,4 @@ def _artifact_options(argument: str, artifact: Artifact) -> tuple[hints.Option, 
         if argument == "analyze":
             return (("--analyze", task),)
         return (("--region", region), ("--task", task))
-    return (("--region", artifact.name),)
+    return ((f"--{argument.replace('_', '-')}" if argument == "from_region" else "--region", artifact.name),)

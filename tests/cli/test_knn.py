@@ -72,7 +72,7 @@ def test_the_neighbours_of_a_tile_come_in_order_with_geojson_and_page(
     workspace: Workspace, vectors: Embeddings
 ) -> None:
     name = vectors.tile_name(4)
-    result = answer(workspace, "--tile", name, "--k", 5, "--html")
+    result = answer(workspace, "--tile", name, "--k", 5, "--html", "--space", "raw")
     neighbours = result["neighbours"]
     assert [found["rank"] for found in neighbours] == [1, 2, 3, 4, 5]
     cosines = [found["cosine"] for found in neighbours]
@@ -242,5 +242,6 @@ def test_from_python_neighbours_are_an_artifact_and_hints_are_commands(
     assert len(made.read_json("neighbours.json")["neighbours"]) == 2
     with pytest.raises(NotFoundError) as caught:
         stages.knn(workspace, "16_1_1", k=2, model="tagpool", region=processed)
-    start = f"geojepa --workspace {workspace.root} knn --k 2 --model tagpool --region alpha --tile 16_"
-    assert str(caught.value.hint).startswith(start)
+    hint = str(caught.value.hint)
+    assert hint.startswith(f"geojepa --workspace {workspace.root} knn --tile 16_")
+    assert hint.endswith(" --k 2 --model tagpool --region alpha")

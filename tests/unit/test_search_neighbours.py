@@ -11,7 +11,10 @@ from synthetic_embeddings import write_synthetic_embeddings
 from synthetic_store import write_synthetic_processed
 
 from geojepa_cli.errors import NotFoundError, UsageError
-from geojepa_cli.search.neighbours import SearchRegion, find_entity, find_tile, nearest_entities, nearest_tiles
+from geojepa_cli.search.neighbours import Hit, SearchRegion, find_entity, find_tile
+from geojepa_cli.search.parts.entity import EntityPart
+from geojepa_cli.search.parts.tile import TilePart
+from geojepa_cli.search.searcher import Searcher
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
@@ -34,6 +37,18 @@ def _region(
 @pytest.fixture
 def regions(tmp_path: Path) -> list[SearchRegion]:
     return [_region(tmp_path, "a", 0), _region(tmp_path, "b", 1, corner=(18100, 25956))]
+
+
+def nearest_tiles(regions: Sequence[SearchRegion], name: str, k: int, exclude_group: bool = False) -> list[Hit]:
+    searcher = Searcher(regions, "tile", "raw")
+    example = TilePart(name).resolve(searcher.source())
+    return searcher.nearest(example.unit, k, [example], exclude_group)
+
+
+def nearest_entities(regions: Sequence[SearchRegion], ref: str, k: int, exclude_group: bool = False) -> list[Hit]:
+    searcher = Searcher(regions, "entity", "raw")
+    example = EntityPart(ref).resolve(searcher.source())
+    return searcher.nearest(example.unit, k, [example], exclude_group)
 
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> float:
@@ -64,7 +79,7 @@ def _slow_entities(regions: Sequence[SearchRegion], ref: str) -> list[tuple[floa
 
 
 def test_the_nearest_tiles_of_two_regions_equal_a_slow_loop(regions: list[SearchRegion]) -> None:
-    query = find_tile(regions, regions[0].vectors.tile_name(5))
+    query = regions[0].vectors.tile_name(5)
     vector = regions[0].vectors["tile/vector"][5]
     expected = sorted(
         (-round(_cosine(vector, r.vectors["tile/vector"][row]), 12), n, row)
@@ -80,7 +95,7 @@ def test_the_nearest_tiles_of_two_regions_equal_a_slow_loop(regions: list[Search
 def test_the_nearest_entities_equal_a_slow_loop_and_none_comes_twice(regions: list[SearchRegion]) -> None:
     for row in (0, 17, 101):
         ref = regions[1].vectors.entity_ref(row)
-        found = nearest_entities(regions, find_entity(regions, ref), 12)
+        found = nearest_entities(regions, ref, 12)
         names = [regions[hit.region].vectors.entity_ref(hit.row) for hit in found]
         expected = _slow_entities(regions, ref)[:12]
         assert names == [name for _, name in expected]
@@ -97,15 +112,15 @@ def test_a_query_uses_the_entitys_largest_piece(regions: list[SearchRegion]) -> 
 
 
 def test_more_neighbours_than_there_are_gives_all(regions: list[SearchRegion]) -> None:
-    found = nearest_tiles(regions, find_tile(regions, regions[0].vectors.tile_name(0)), 10_000)
+    found = nearest_tiles(regions, regions[0].vectors.tile_name(0), 10_000)
     assert len(found) == sum(region.vectors.n_tiles for region in regions) - 1
 
 
 def test_the_querys_own_block_can_be_left_out(regions: list[SearchRegion]) -> None:
     vectors = regions[0].vectors
     x, y = int(vectors["tile/x"][0]) >> 2, int(vectors["tile/y"][0]) >> 2
-    tiles = nearest_tiles(regions, find_tile(regions, vectors.tile_name(0)), 500, exclude_group=True)
-    entities = nearest_entities(regions, find_entity(regions, vectors.entity_ref(0)), 5000, exclude_group=True)
+    tiles = nearest_tiles(regions, vectors.tile_name(0), 500, exclude_group=True)
+    entities = nearest_entities(regions, vectors.entity_ref(0), 5000, exclude_group=True)
     places = [(hit.region, hit.row) for hit in tiles]
     places += [(hit.region, int(regions[hit.region].vectors["entity/tile"][hit.row])) for hit in entities]
     for region, row in places:
@@ -115,7 +130,7 @@ def test_the_querys_own_block_can_be_left_out(regions: list[SearchRegion]) -> No
 
 def test_a_tile_that_two_regions_share_comes_once_and_never_as_its_own_neighbour(tmp_path: Path) -> None:
     twice = [_region(tmp_path, "a", 0), _region(tmp_path, "c", 0)]
-    found = nearest_tiles(twice, find_tile(twice, twice[0].vectors.tile_name(3)), 500)
+    found = nearest_tiles(twice, twice[0].vectors.tile_name(3), 500)
     names = [twice[hit.region].vectors.tile_name(hit.row) for hit in found]
     assert len(names) == len(set(names)) == twice[0].vectors.n_tiles - 1
 
@@ -173,7 +188,7 @@ def test_a_malformed_entity_is_a_usage_error(regions: list[SearchRegion], ref: s
 def test_of_equally_near_pieces_of_a_neighbour_the_largest_is_shown(tmp_path: Path) -> None:
     region = _region(tmp_path, "a", 0, width=1)  # vectors of one number: every cosine is 1 or -1
     vectors = region.vectors
-    found = nearest_entities([region], find_entity([region], vectors.entity_ref(0)), 10_000)
+    found = nearest_entities([region], vectors.entity_ref(0), 10_000)
     shared = 0
     for hit in found:
         rows = vectors.rows_of_entity(int(vectors["entity/osm_type"][hit.row]), int(vectors["entity/osm_id"][hit.row]))

@@ -46,6 +46,8 @@ def render_page(
     searched: int,
     tiles: Any = None,
     credits: Sequence[str] = (),
+    further: Sequence[tuple[str, float, Card]] = (),
+    space: str = "raw",
 ) -> str:
     """Returns the HTML page of a similarity search as text. All text from OSM is escaped.
 
@@ -57,20 +59,28 @@ def render_page(
         tiles: west, south, east and north of all searched tiles, in degrees. None: the page has no overview map.
             float64 [n, 4]
         credits: attribution lines of maps and images.
+        further: other examples of the query, each with a label such as `unlike` and its weight.
+        space: form of the search space: `raw`, `centred` or `whitened`.
     """
     query, *neighbours = cards
     results = [card.result for card in cards]
+    examples = [
+        {**_view(card, len(cards) + number), "label": label, "weight": weight}
+        for number, (label, weight, card) in enumerate(further)
+    ]
     return render(
         "geojepa_cli.pages.neighbours",
         credits,
         query=_view(query, 0),
         neighbours=[_view(card, number) for number, card in enumerate(neighbours, start=1)],
+        further=examples,
+        space=space,
         title=query.result.name,
         what="entity" if query.result.entity else "tile",
         model=model,
         regions=list(regions),
         searched=f"{searched:,}",
-        has_images=any(card.image is not None for card in cards),
+        has_images=any(card.image is not None for card in (*cards, *(card for _, _, card in further))),
         locator=Markup(draw_locator(results, tiles)) if tiles is not None else "",  # noqa: S704 - numbers only
     )
 
@@ -88,6 +98,8 @@ def _view(card: Card, number: int) -> dict[str, Any]:
         "drawn": card.drawn and card.image is not None,
         "cosine": f"{result.cosine:.3f}",
         "bar": round(100 * max(0.0, min(1.0, result.cosine)), 1),
+        "top": f"top {result.top_percent:g} %" if result.top_percent else "",
+        "reason": [part.partition(": ")[::2] for part in result.reason.split("; ")] if result.reason else [],
         "where": _where(result.lon, result.lat),
         "ground": f"{east:.0f} × {north:.0f} m",
         "name": next((tag[5:] for tag, _ in result.tags if tag.startswith("name=")), "") if ref else "",

@@ -1,0 +1,1 @@
+"""Kinds of query parts, one file each."""
