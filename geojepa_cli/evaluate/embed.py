@@ -100,6 +100,35 @@ def chunk_sizes(tiles: int) -> list[int]:
     return [min(CHUNK_TILES, tiles - begin) for begin in range(0, tiles, CHUNK_TILES)]
 
 
+def embed_tiles(
+    store: TileStore, view: View, embedder: Embedder, width: int, device: torch.device | str = "cpu"
+) -> NDArray[np.float32]:
+    """Returns the vectors of the tiles of a selection, without writing a file. float32 [n, width]
+
+    A tile without an entity or image has a vector of zeros.
+
+    Args:
+        store: dataset with one or several regions.
+        view: selection of the tiles to embed and of the entities and tags that the model sees.
+        embedder: model, already on `device`.
+        width: number of dimensions of a tile vector.
+        device: device of the model.
+    """
+    found = np.zeros((len(view.tiles), width), np.float32)
+    lengths = store.lengths(view)
+    shown = lengths > 0
+    if IMAGES & embedder.needs:
+        shown |= store.image_rows[view.tiles] >= 0
+    if not shown.any():
+        return found
+    region = _Region(store, view, embedder, torch.device(device))
+    rows = np.flatnonzero(shown)
+    for begin in range(0, len(rows), CHUNK_TILES):
+        part = rows[begin : begin + CHUNK_TILES]
+        found[part] = _embed(region, view.tiles[part], lengths[part]).tiles.numpy()
+    return found
+
+
 class _Region:
     """The selected tiles of a region, and the model that embeds them.
 

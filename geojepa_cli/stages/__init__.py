@@ -17,6 +17,7 @@ from geojepa_cli.stages.models import pretrain  # isort: skip
 from geojepa_cli.stages.embedding_runs import embed  # isort: skip
 from geojepa_cli.stages.probes import probe  # isort: skip
 from geojepa_cli.stages.entity_probes import probe_entities  # isort: skip
+from geojepa_cli.stages.retrieval import probe_retrieval  # isort: skip
 from geojepa_cli.stages.reports import report  # isort: skip
 from geojepa_cli.stages.sweeps import plan_sweep, sweep  # isort: skip
 from geojepa_cli.stages.neighbours import knn  # isort: skip
@@ -40,6 +41,7 @@ __all__ = [  # noqa: RUF022
     "embed",
     "probe",
     "probe_entities",
+    "probe_retrieval",
     "report",
     "plan_sweep",
     "sweep",

@@ -110,6 +110,7 @@ NEEDED: dict[str, Callable[[Made], dict[str, Any]]] = {
     "build_labels": lambda m: {"labels": label_file(m), "label": "price", "reduce": "nearest", "name": "wrong"},
     "probe": lambda m: {"task": "bridge", "model": "tagpool", "head": "linear"},
     "probe_entities": lambda m: {"task": m["entity_task"], "model": "tagpool", "per_class": 20},
+    "probe_retrieval": lambda m: {"task": m["feature"], "model": "tagpool"},
     "knn": lambda m: {"tile": TILE, "model": "tagpool"},
     "explore": lambda m: {"model": "tagpool"},
     "embed": lambda m: {"model": "tagpool"},
@@ -176,7 +177,7 @@ def is_valid(function: str, parameter: str, what: str) -> bool:
     if parameter == "region":
         regions = ("source artifact", "tiles artifact", "processed artifact")
         return what == "empty list" if function in ("fetch", "plan_fetch") else what in regions
-    if function == "probe_entities" and parameter == "task":
+    if function in ("probe_entities", "probe_retrieval") and parameter == "task":
         return False
     if parameter in ("task", "analyze", "model"):
         return what == ("models artifact" if parameter == "model" else "tasks artifact")
