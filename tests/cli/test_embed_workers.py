@@ -84,7 +84,9 @@ def start(workspace: Workspace, *options: str, program: list[str] = COMMAND) -> 
 
 
 def children(process: int) -> list[int]:
-    return [int(word) for word in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
+    """Ids of the processes that the threads of a process started, in order of their start."""
+    lists = Path(f"/proc/{process}/task").glob("*/children")
+    return sorted(int(word) for found in lists for word in found.read_text().split())
 
 
 def wait_for_a_chunk(process: subprocess.Popen[str], workspace: Workspace) -> None:
