@@ -102,7 +102,7 @@ def search(
     """
     found = []
     for model in models:
-        given = {"masked": masked, "space": options.space, "seed": 0, "threads": options.threads}
+        given = {"masked": masked, "space_": options.space, "seed": 0, "threads": options.threads}
         made = stages.probe_retrieval(workspace, options.task, model, regions, **given)
         found.append({one.read_json("report.json")["task"]: one for one in made})
     return found

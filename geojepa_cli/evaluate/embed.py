@@ -100,12 +100,8 @@ def chunk_sizes(tiles: int) -> list[int]:
     return [min(CHUNK_TILES, tiles - begin) for begin in range(0, tiles, CHUNK_TILES)]
 
 
-def embed_tiles(
-    store: TileStore, view: View, embedder: Embedder, width: int, device: torch.device | str = "cpu"
-) -> NDArray[np.float32]:
-    """Returns the vectors of the tiles of a selection, without writing a file. float32 [n, width]
-
-    A tile without an entity or image has a vector of zeros.
+def embed_tiles(store: TileStore, view: View, embedder: Embedder, width: int, device: str = "cpu") -> NDArray[Any]:
+    """Returns vectors of the tiles that a view selects, float32 [n, width]. Zeros for tiles without entity or image.
 
     Args:
         store: dataset with one or several regions.
@@ -114,18 +110,14 @@ def embed_tiles(
         width: number of dimensions of a tile vector.
         device: device of the model.
     """
-    found = np.zeros((len(view.tiles), width), np.float32)
-    lengths = store.lengths(view)
+    found, lengths = np.zeros((len(view.tiles), width), np.float32), store.lengths(view)
     shown = lengths > 0
     if IMAGES & embedder.needs:
         shown |= store.image_rows[view.tiles] >= 0
-    if not shown.any():
-        return found
-    region = _Region(store, view, embedder, torch.device(device))
-    rows = np.flatnonzero(shown)
-    for begin in range(0, len(rows), CHUNK_TILES):
-        part = rows[begin : begin + CHUNK_TILES]
-        found[part] = _embed(region, view.tiles[part], lengths[part]).tiles.numpy()
+    region = _Region(store, view, embedder, torch.device(device)) if shown.any() else None
+    for rows in np.array_split(np.flatnonzero(shown), range(CHUNK_TILES, int(shown.sum()), CHUNK_TILES)):
+        if region is not None:
+            found[rows] = _embed(region, view.tiles[rows], lengths[rows]).tiles.numpy()
     return found
 
 

@@ -113,7 +113,7 @@ TEXTS = {
     "host": '"127.0.0.1"',
     "basemap": '"URL"',
 }
-TEXT_LISTS = ("keep_tags", "drop_tags", "attribution", "head", "tag", "like", "unlike")
+TEXT_LISTS = ("keep_tags", "drop_tags", "attribution", "head", "tag", "like", "unlike", "space_")
 
 
 def check_arguments(signature: inspect.Signature, arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def probe_retrieval(
     model: Models = None,
     region: Regions = None,
     masked: bool = False,
-    space: str | Sequence[str] | None = None,
+    space_: str | Sequence[str] | None = None,
     k: int = K,
     seed: int = 0,
     device: str = "auto",
@@ -103,7 +103,7 @@ def probe_retrieval(
         region: names of regions, or artifacts, to search together. Default: the only region in the workspace or, if
             there are several, those of which the models saw no tile in pretraining.
         masked: hide from the models the entities and tags that define a feature, or the tags that reveal a class.
-        space: spaces in which vectors are compared: `raw`, `centred`, `whitened`, or several. Default: that of `knn`.
+        space_: spaces in which vectors are compared: `raw`, `centred`, `whitened`, or several. Default: that of `knn`.
         k: number of neighbours for precision and recall.
         seed: random seed of the entities and of the confidence intervals.
         device: device for computing vectors: `cpu`, `cuda` or `auto`.
@@ -119,7 +119,7 @@ def probe_retrieval(
         DataError: no tile can be a query, or an artifact is damaged.
     """
     check_device(device)
-    settings = RetrievalSettings(masked, find_spaces(space), k, seed, device, threads)
+    settings = RetrievalSettings(masked, find_spaces(space_), k, seed, device, threads)
     plan = plan_retrieval(workspace, task, model, region)
     searches = [tile_search(workspace, plan, settings)] if plan.features else []
     searches += [entity_search(workspace, plan, one, settings) for one in plan.entities]

@@ -121,8 +121,7 @@ def entity_search(workspace: Workspace, plan: RetrievalPlan, spec: EntitySpec, s
         for model, label, files in zip(plan.models, labels, inputs, strict=True):
             found = embed_examples(examples, plan.regions, model, label, files, settings)
             for space in settings.spaces:
-                projected = project(found, space)
-                yield Row(label, space), lambda feature, projected=projected: projected
+                yield Row(label, space), _always(project(found, space))
 
     classes = [Feature(name, name, examples.labels == place) for place, name in enumerate(examples.classes)]
     facts = {"searched": "entities", "per_class": PER_CLASS, "left_out": examples.counts}
@@ -141,6 +140,11 @@ def entity_search(workspace: Workspace, plan: RetrievalPlan, spec: EntitySpec, s
         [one for each in inputs for one in each.artifacts],
         facts,
     )
+
+
+def _always(vectors: NDArray[np.float32]) -> Callable[[Feature], NDArray[np.float32]]:
+    """Returns a function that returns the same vectors for every feature."""
+    return lambda feature: vectors
 
 
 def _inputs(workspace: Workspace, plan: RetrievalPlan, settings: RetrievalSettings) -> list[ModelInputs]:

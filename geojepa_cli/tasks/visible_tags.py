@@ -94,9 +94,14 @@ class VisibleTags:
         bits = information_bits(np.stack([both, seen - both], axis=1), np.array([has.sum(), (~has).sum()]))
         bits[seen < MIN_TILES] = 0
         names = list(self._ids)
-        order = sorted(np.flatnonzero(bits > 0).tolist(), key=lambda row: (-round(bits[row], 12), names[row]))
+        order = sorted(np.flatnonzero(bits > 0).tolist(), key=lambda row: (-round(float(bits[row]), 12), names[row]))
         return [
-            {"tag": names[row], "tiles": int(seen[row]), "with_feature": int(both[row]), "bits": round(bits[row], 6)}
+            {
+                "tag": names[row],
+                "tiles": int(seen[row]),
+                "with_feature": int(both[row]),
+                "bits": round(float(bits[row]), 6),
+            }
             for row in order[:top]
         ]
 

@@ -152,7 +152,7 @@ def test_the_same_seed_gives_the_same_bytes_and_the_rebuild_command_makes_the_sa
         "model": "tagpool",
         "region": "alpha",
         "masked": True,
-        "space": ["whitened", "raw"],
+        "space_": ["whitened", "raw"],
         "k": 5,
     }
     (made,) = stages.probe_retrieval(workspace, workspace.root / "church.yaml", **given)
