@@ -34,7 +34,7 @@ _STOPPED = (130, -signal.SIGTERM, -signal.SIGINT)  # exit codes of a process tha
 
 @dataclass(frozen=True)
 class Work(Generic[JobT, DoneT]):
-    """How jobs of one kind are run. The keys `device` and `threads` of a job are what it needs.
+    """Policy for running jobs of one kind. The keys `device` and `threads` of a job are what it needs.
 
     Attributes:
         run: function of a module that runs a job and returns its result. It raises an error only if it is stopped.
