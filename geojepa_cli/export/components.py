@@ -83,7 +83,7 @@ def fit_moments(vectors: VectorRows, seed: int = 0) -> Moments:
     if vectors.count > FITTED_ROWS:
         rows = np.sort(np.random.default_rng(seed).choice(vectors.count, FITTED_ROWS, replace=False))
     mean, second = np.zeros(vectors.width), np.zeros((vectors.width, vectors.width))
-    step = block_rows(vectors.width)
+    step = max(1, block_rows(vectors.width) // 8)  # float64, and several of them at once
     with threadpool_limits(1):
         for first in range(0, len(rows), step):
             block = unit(vectors.read(rows[first : first + step]))

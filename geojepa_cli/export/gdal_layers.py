@@ -58,19 +58,19 @@ def write_layer(path: Path, driver: str, layer: Layer, meter: Meter) -> None:
 
     schema = _schema(layer)
     kinds = layer.features.geometry_types
+    options: dict[str, Any] = {
+        "layer": layer.name,
+        "driver": DRIVERS[driver],
+        "geometry_name": GEOMETRY,
+        "geometry_type": kinds[0] if len(kinds) == 1 else "Unknown",
+        "crs": "EPSG:4326",
+        "dataset_options": {"VERSION": "1.2"} if driver == "gpkg" else None,  # which older versions of QGIS read
+    }
     before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": _DATE})
     try:
-        pyogrio.write_arrow(
-            pa.RecordBatchReader.from_batches(schema, _batches(schema, layer, meter)),
-            path,
-            layer=layer.name,
-            driver=DRIVERS[driver],
-            geometry_name=GEOMETRY,
-            geometry_type=kinds[0] if len(kinds) == 1 else "Unknown",
-            crs="EPSG:4326",
-            dataset_options={"VERSION": "1.2"} if driver == "gpkg" else None,  # which older versions of QGIS read
-        )
+        batches = pa.RecordBatchReader.from_batches(schema, _batches(schema, layer, meter))
+        pyogrio.write_arrow(batches, path, **options)
     finally:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})
 

@@ -76,8 +76,7 @@ def export(
         no_vectors: leave out the vectors, and keep their colours. Not for GeoParquet.
         alpha: weight of the entity alone in the vectors of entities, 0 to 1 (ADR 24). Requires the level `entity`.
         min_entities, max_entities: number of entities in a tile. Default: 5 and 1250.
-        date: date of the map data. Default: the date in the OSM file.
-        seed: random seed of the queries that measure the loss, and of the vectors that give the components.
+        date, seed: date of the map data (default: that of the OSM file); seed of the queries that measure the loss.
         out, device, threads: folder for a copy of the files; device and CPU threads for computing embeddings.
 
     Raises:
