@@ -31,6 +31,7 @@ from geojepa_cli.store.tensors import read_tensors, save_tensors
 from geojepa_cli.store.view import View
 
 Columns = Mapping[str, NDArray[Any]]
+Device = torch.device | str
 
 CHUNKS = "chunks"
 # Both numbers decide which tiles are in the same batch, which changes the rounding of vectors. When changing a number,
@@ -46,7 +47,7 @@ def embed_region(
     folder: Path,
     attributes: Mapping[str, str],
     meter: Meter,
-    device: torch.device | str = "cpu",
+    device: Device = "cpu",
 ) -> dict[str, int]:
     """Computes the embeddings of a region and writes `embeddings.h5`. Reuses undamaged chunks of an interrupted run.
 
@@ -83,12 +84,9 @@ def open_chunks(
     embedder: Embedder,
     folder: Path,
     attributes: Mapping[str, str],
-    device: torch.device | str = "cpu",
+    device: Device = "cpu",
 ) -> Chunks:
-    """Returns the chunks of a region. Several processes can make different chunks at the same time.
-
-    The arguments and errors are those of `embed_region`.
-    """
+    """Returns the chunks of a region, for the arguments of `embed_region`. Several processes can make them."""
     if not len(view.tiles):
         names = ", ".join(f"`{region.name}`" for region in store.regions)
         raise DataError(f"region {names} has no tile to embed", hints.run("artifacts"))
@@ -100,8 +98,12 @@ def chunk_sizes(tiles: int) -> list[int]:
     return [min(CHUNK_TILES, tiles - begin) for begin in range(0, tiles, CHUNK_TILES)]
 
 
-def embed_tiles(store: TileStore, view: View, embedder: Embedder, width: int, device: str = "cpu") -> NDArray[Any]:
-    """Returns vectors of the tiles that a view selects, float32 [n, width]. Zeros for tiles without entity or image.
+def embed_tiles(
+    store: TileStore, view: View, embedder: Embedder, width: int, device: Device = "cpu"
+) -> NDArray[np.float32]:
+    """Returns the vectors of the tiles of a selection, without writing a file. float32 [n, width]
+
+    A tile without an entity or image has a vector of zeros.
 
     Args:
         store: dataset with one or several regions.
@@ -150,7 +152,8 @@ class _Region:
 
         If the batch has no entities (a mask can hide all of them) and no images, its tile vectors are zeros.
         """
-        if not _has_input(batch):
+        has_images = batch.image_tiles is not None and len(batch.image_tiles) > 0
+        if not batch.n_tokens and not has_images:
             return BatchVectors(
                 torch.zeros(0, self.entity_width, dtype=torch.float16), torch.zeros(batch.n_tiles, self.tile_width)
             )
@@ -179,16 +182,12 @@ class _Region:
 
 
 class Chunks(Sequence[Columns]):
-    """Chunks of consecutive tiles. Each chunk is a dict from column names of `embeddings.h5` to arrays."""
+    """Chunks of the `n_tiles` tiles to embed. Each is a dict from column names of `embeddings.h5` to arrays."""
 
     def __init__(self, region: _Region, folder: Path, attributes: Mapping[str, str]) -> None:
         self._region, self._folder, self._attributes = region, folder, dict(attributes)
+        self.n_tiles = len(region.view.tiles)
         folder.mkdir(exist_ok=True)
-
-    @property
-    def n_tiles(self) -> int:
-        """Number of tiles to embed."""
-        return len(self._region.view.tiles)
 
     def __len__(self) -> int:
         return len(chunk_sizes(self.n_tiles))
@@ -220,10 +219,10 @@ class Chunks(Sequence[Columns]):
 
     def join(self, path: Path) -> dict[str, int]:
         """Writes `embeddings.h5` from all chunks, and deletes their files. Returns the counts of `embed_region`."""
-        region = self._region
-        write_embeddings(path, self, self._attributes, region.tile_width, region.entity_width)
+        tile_width, width = self._region.tile_width, self._region.entity_width
+        write_embeddings(path, self, self._attributes, tile_width, width)
         shutil.rmtree(self._folder)
-        return {"tiles": self.n_tiles, "entities": int(region.lengths.sum()), "width": region.entity_width}
+        return {"tiles": self.n_tiles, "entities": int(self._region.lengths.sum()), "width": width}
 
     def _read(self, number: int) -> BatchVectors | None:
         """Reads the vectors of a chunk. Returns None if the file is missing, damaged, or made from other inputs."""
@@ -274,10 +273,6 @@ def _embed(region: _Region, tiles: Rows, lengths: Rows) -> BatchVectors:
         torch.cat([part.entities for part in parts])[torch.from_numpy(entities)],
         torch.cat([part.tiles for part in parts])[torch.from_numpy(places)],
     )
-
-
-def _has_input(batch: TileBatch) -> bool:
-    return bool(batch.n_tokens) or (batch.image_tiles is not None and bool(len(batch.image_tiles)))
 
 
 def _columns(store: TileStore, batch: TileBatch, lengths: Rows) -> dict[str, NDArray[Any]]:
