@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from textwrap import shorten
 from typing import Annotated, Any
 
@@ -27,6 +28,7 @@ class Format(StrEnum):
 
 
 @example(tile="16_18052_25957", html=True)
+@example(text="school next to a motorway")
 @example(like=["16_18052_25957", "16_18054_25957"], min_distance_km=1)
 def knn(
     ctx: typer.Context,
@@ -36,6 +38,32 @@ def knn(
     ] = None,
     entity: Annotated[
         str | None, typer.Option("--entity", help="Find OSM elements similar to this one (for example way/123).")
+    ] = None,
+    text: Annotated[
+        str | None,
+        typer.Option(
+            "--text", help="Find tiles or OSM elements by words, for example `school next to a motorway` (in English)."
+        ),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option("--at", help="Find tiles similar to the one at this longitude and latitude, given as LON,LAT."),
+    ] = None,
+    draw: Annotated[
+        Path | None,
+        typer.Option(
+            "--draw",
+            help="GeoJSON file with drawn entities, which have OSM tags as properties. Finds tiles similar to a tile "
+            "of them or, with `--level entity`, OSM elements similar to the only one.",
+        ),
+    ] = None,
+    area: Annotated[
+        Path | None,
+        typer.Option("--area", help="File with polygons. Finds tiles similar to the mean of the tiles in them."),
+    ] = None,
+    level: Annotated[
+        str | None,
+        typer.Option("--level", help="What to find with `--text` or `--draw`: `tile` (default) or `entity`."),
     ] = None,
     like: Annotated[
         list[str] | None,
@@ -49,8 +77,8 @@ def knn(
         list[float] | None,
         typer.Option(
             "--weight",
-            help="Weight of a part of the query. Repeat it for each part, in this order: `--tile` or `--entity`, each "
-            "`--like`, each `--unlike`. Default: 1 for all.",
+            help="Weight of a part of the query. Repeat it for each part, in this order: `--tile`, `--entity`, "
+            "`--at`, `--text`, `--draw`, `--area`, each `--like`, each `--unlike`. Default: 1 for all.",
         ),
     ] = None,
     k: Annotated[int, typer.Option("--k", help="Number of similar tiles or elements to find, 1 to 1000.")] = 8,
@@ -116,6 +144,11 @@ def knn(
         weight,
         min_distance_km,
         from_region,
+        text,
+        at,
+        draw,
+        area,
+        level,
     )
     answer = made.read_json(JSON_FILE)
     page = str(made.file(PAGE_FILE)) if html else None
@@ -132,6 +165,9 @@ def knn(
 def print_neighbours(answer: dict[str, Any], made: Artifact, page: str | None) -> None:
     """Prints the nearest neighbours of the query as a table, then the path of the HTML page or GeoJSON file."""
     entities = answer["level"] == "entity"
+    for part in answer["parts"]:
+        if "note" in part:
+            console.note(f"{_part(part)}: {part['note']}")
     rows = []
     for result in answer["neighbours"]:
         tags = (f"{tag}={count}" if entities else f"{tag} ×{count}" for tag, count in result["tags"].items())
@@ -140,19 +176,27 @@ def print_neighbours(answer: dict[str, Any], made: Artifact, page: str | None) -
         about = result["reason"] or ", ".join(tags)
         lines = [f"{name}  {result['region']}  {where}", shorten(about, 160, placeholder=" …"), result["url"]]
         rows.append([result["rank"], f"{result['top_percent']:g} %", f"{result['cosine']:.3f}", "\n".join(lines)])
+    score = "score" if any("text" in part for part in answer["parts"]) else "cosine"
     title = f"Most similar to {_query(answer)} of {answer['searched']:,} {'entities' if entities else 'tiles'}"
     title += f", by {answer['model']}, {answer['space']}"
     title += f", with alpha {answer['alpha']:g}" if "alpha" in answer else ""
     caption = "; ".join(made.attribution) or None
-    columns = ["", "top", "cosine", "tile, region, latitude and longitude; tags in common and differing; link"]
+    columns = ["", "top", score, "tile, region, latitude and longitude; tags in common and differing; link"]
     console.table(title, columns, rows, caption)
     console.print_line(f"HTML page: {page}" if page else f"GeoJSON: {made.file(GEOJSON_FILE)}")
 
 
 def _query(answer: dict[str, Any]) -> str:
-    parts = []
-    for part in answer["parts"]:
-        name = part.get("tile") or part.get("entity")
-        weight = f" (weight {part['weight']:g})" if part["weight"] != 1 else ""
-        parts.append(f"{'not ' if part['unlike'] else ''}{name}{weight}")
-    return ", ".join(parts)
+    return ", ".join(f"{'not ' if part['unlike'] else ''}{_part(part)}{_weight(part)}" for part in answer["parts"])
+
+
+def _part(part: dict[str, Any]) -> str:
+    if "at" in part:
+        return ",".join(f"{value:g}" for value in part["at"])
+    if "text" in part:
+        return f'"{part["text"]}"'
+    return str(part.get("tile") or part.get("entity") or ("the drawing" if "draw" in part else "the area"))
+
+
+def _weight(part: dict[str, Any]) -> str:
+    return f" (weight {part['weight']:g})" if part["weight"] != 1 else ""

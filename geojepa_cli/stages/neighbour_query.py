@@ -6,6 +6,7 @@ import math
 import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import hints
@@ -16,6 +17,7 @@ from geojepa_cli.stages.entity_limits import check_tiles_left
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.stage import rebuilding
 from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.kinds import legal_name
 
 if TYPE_CHECKING:
     from geojepa_cli.search.neighbours import Level
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
     from geojepa_cli.search.space import Form
 
 DEFAULT_K = 8
+SINGLE = ("tile", "entity", "at", "text", "draw", "area")  # options of which a query has at most one each
+FILES = ("--draw", "--area")
+LEVELS = ("tile", "entity")
 SPACES = ("raw", "centred", "whitened")
 DEFAULT_SPACE = "centred"  # as in `search/space.py`, which loads numpy and torch
 
@@ -53,6 +58,7 @@ class NeighbourQuery:
         """Returns the query as parameters of the artifact."""
         return {
             "query": [part.params() for part in self.parts],
+            **({"level": self.level} if all(part.level is None for part in self.parts) else {}),
             "space": self.space,
             "k": self.k,
             "exclude_same_group": self.exclude_same_group,
@@ -61,10 +67,17 @@ class NeighbourQuery:
         }
 
     @property
+    def reads_tags(self) -> bool:
+        """True if the query has a text, which is matched with text embeddings of tags."""
+        return any(part.option == "--text" for part in self.parts)
+
+    @property
     def name(self) -> str:
         """Name of the query in the name of the artifact, such as `16_18052_25957` or `way-123+2` (two more parts)."""
         more = f"+{len(self.parts) - 1}" if len(self.parts) > 1 else ""
-        return self.parts[0].text.strip().replace("/", "-") + more
+        first = self.parts[0]
+        text = Path(first.text).stem if first.option in FILES else first.text.strip()
+        return legal_name(text.replace("/", "-").replace(".", "-"))[:60] + more
 
 
 def check_options(tile: str | None, entity: str | None, alpha: float) -> None:
@@ -92,33 +105,75 @@ def check_space(space: str) -> Form:
     raise UsageError(f"unknown space `{space}`: expected {', '.join(SPACES)}", hints.again(space=DEFAULT_SPACE))
 
 
-def make_parts(
-    tile: str | None,
-    entity: str | None,
-    like: Sequence[str],
-    unlike: Sequence[str],
-    weight: Sequence[Any],
-) -> tuple[QueryPart, ...]:
-    """Returns the parts of a query, in this order: `tile` or `entity`, then each of `like`, then each of `unlike`.
+@dataclass(frozen=True)
+class Asked:
+    """What the options of `knn` ask for.
 
-    Args:
+    Attributes:
         tile, entity: query tile or query entity, or None.
+        at: place as `LON,LAT`, or None.
+        text: text, or None.
+        draw, area: GeoJSON file with drawn entities, file with polygons, or None.
         like, unlike: tiles (`16_18052_25957`) or OSM elements (`way/123`).
         weight: one positive number per part, in the order above. Empty: all weights are 1.
+        level: `tile` or `entity`, what to search; None: as the parts decide.
+    """
+
+    tile: str | None = None
+    entity: str | None = None
+    at: str | None = None
+    text: str | None = None
+    draw: Path | None = None
+    area: Path | None = None
+    like: Sequence[str] = ()
+    unlike: Sequence[str] = ()
+    weight: Sequence[Any] = ()
+    level: str | None = None
+
+    def named(self) -> list[tuple[str, str]]:
+        """Returns option and text of every part, in the order of their weights."""
+        single = [(f"--{name}", getattr(self, name)) for name in SINGLE]
+        given = [(option, str(value)) for option, value in single if value is not None]
+        return [*given, *(("--like", one) for one in self.like), *(("--unlike", one) for one in self.unlike)]
+
+
+def make_parts(asked: Asked) -> tuple[QueryPart, ...]:
+    """Returns the parts of a query, in the order of `Asked.named`.
 
     Raises:
-        UsageError: the number of weights differs from that of parts, or a weight is not a positive number.
+        UsageError: the number of weights differs from that of parts, a weight is not a positive number, a text has no
+            letter, or a place is not `LON,LAT`.
+        NotFoundError: a file does not exist.
+        DataError: a file with a drawing is damaged.
     """
-    from geojepa_cli.search.parts.entity import EntityPart
-    from geojepa_cli.search.parts.tile import TilePart
+    named = asked.named()
+    weights = _weights(asked.weight, len(named))
+    return tuple(_part(option, text, value) for (option, text), value in zip(named, weights, strict=True))
 
-    given = [("--tile", tile), ("--entity", entity), *(("--like", one) for one in like)]
-    named = [(option, text) for option, text in given if text is not None] + [("--unlike", one) for one in unlike]
-    weights = _weights(weight, len(named))
-    return tuple(
-        (EntityPart if option == "--entity" or "/" in text else TilePart)(text, option, value, option == "--unlike")
-        for (option, text), value in zip(named, weights, strict=True)
-    )
+
+def _part(option: str, text: str, weight: float) -> QueryPart:
+    from geojepa_cli.search.parts.area import AreaPart
+    from geojepa_cli.search.parts.drawing import DrawingPart
+    from geojepa_cli.search.parts.entity import EntityPart
+    from geojepa_cli.search.parts.place import PlacePart, parse_place
+    from geojepa_cli.search.parts.text import TextPart
+    from geojepa_cli.search.parts.tile import TilePart
+    from geojepa_cli.sources.drawing import read_drawing
+
+    if option == "--text":
+        if not any(letter.isalnum() for letter in text):
+            message = f"`--text {text!r}` has no word"
+            raise UsageError(message, hints.again(text="school next to a motorway"))
+        return TextPart(text, option, weight)
+    if option == "--at":
+        parse_place(text)
+        return PlacePart(text, option, weight)
+    if option == "--draw":
+        return DrawingPart(text, read_drawing(Path(text)), option, weight)
+    if option == "--area":
+        return AreaPart(text, option, weight)
+    chosen = EntityPart if option == "--entity" or "/" in text else TilePart
+    return chosen(text, option, weight, option == "--unlike")
 
 
 def _weights(given: Sequence[Any], parts: int) -> list[float]:
@@ -127,9 +182,30 @@ def _weights(given: Sequence[Any], parts: int) -> list[float]:
             raise UsageError(f"`--weight {one}`: expected a number above 0", hints.again(weight=[1] * parts))
     if given and len(given) != parts:
         message = f"`--weight` is given {len(given)} times, expected once for each of the {parts} parts of the query: "
-        message += "`--tile` or `--entity`, then each `--like`, then each `--unlike`"
+        message += f"{', '.join(f'`--{name}`' for name in SINGLE)}, then each `--like`, then each `--unlike`"
         raise UsageError(message, hints.again(weight=["1"] * parts))
     return [float(one) for one in given] or [1.0] * parts
+
+
+def check_level(level: str | None, parts: Sequence[QueryPart]) -> Level:
+    """Returns what a query searches: `level` or, if that is None, what its parts are.
+
+    Raises:
+        UsageError: there is no such level, or a part has no vector of it.
+    """
+    from geojepa_cli.search.query import level_of
+
+    found = level_of(parts)
+    if level is None:
+        return found
+    for known in LEVELS:
+        if level == known:
+            for part in parts:
+                if part.level not in (None, level):
+                    message = f"`--level {level}` cannot be combined with `{part.option} {part.text}`, which is a "
+                    raise UsageError(f"{message}{part.level}", hints.again(level=part.level))
+            return known  # type: ignore[return-value]
+    raise UsageError(f"unknown level `{level}`: expected {' or '.join(LEVELS)}", hints.again(level="tile"))
 
 
 def check_form(regions: Sequence[Artifact], parts: Sequence[QueryPart], limits: EntityLimits) -> None:
@@ -145,7 +221,8 @@ def check_form(regions: Sequence[Artifact], parts: Sequence[QueryPart], limits: 
     wrong: tuple[str, str] | None = None
     try:
         if all(part.unlike for part in parts):
-            raise UsageError("`--tile`, `--entity` or `--like` is required")
+            expected = ", ".join(f"`--{name}`" for name in SINGLE)
+            raise UsageError(f"a query is required: {expected} or `--like`")
         for part in parts:
             wrong = (part.option, part.text)
             part.params()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from geojepa_cli import console
@@ -10,16 +12,20 @@ from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
 from geojepa_cli.stages.alpha import check_alpha_of
 from geojepa_cli.stages.device import check_device
 from geojepa_cli.stages.drawing import shows_drawn_images
+from geojepa_cli.stages.drawn_query import check_drawings, encode_drawings
 from geojepa_cli.stages.embedded_view import check_entity_vectors
 from geojepa_cli.stages.embedding_model import Model, find_model
 from geojepa_cli.stages.embeddings import make_embeddings
 from geojepa_cli.stages.entity_limits import entity_limits
+from geojepa_cli.stages.features import tag_features
 from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.stages.neighbour_query import (
     DEFAULT_K,
     DEFAULT_SPACE,
+    Asked,
     NeighbourQuery,
     check_form,
+    check_level,
     check_options,
     check_query,
     check_space,
@@ -66,14 +72,19 @@ def knn(
     weight: Sequence[float] | None = None,
     min_distance_km: float = 0.0,
     from_region: Regions = None,
+    text: str | None = None,
+    at: str | None = None,
+    draw: str | Path | None = None,
+    area: str | Path | None = None,
+    level: str | None = None,
 ) -> Artifact:
     """Finds the tiles or entities with embeddings most similar to those of a query.
 
-    The query is a tile or entity, or several of them combined. Embeddings that do not exist yet are computed first.
+    The query is a tile, an entity, a place, a text, a drawing or an area, or several of them combined. Embeddings that do not exist yet are computed first.
 
     Args:
         workspace: workspace to read from and publish to.
-        tile: query tile as zoom_x_y, such as `16_18052_25957`. One of `tile`, `entity` and `like` is required.
+        tile: query tile as zoom_x_y, such as `16_18052_25957`. One part of the query is required.
         entity: query entity, given as an OSM element such as `way/123`.
         k: number of neighbours to find.
         model: name of a model or baseline, or `models/` artifact. Default: the newest model or, if there is none,
@@ -89,10 +100,15 @@ def knn(
         space: form in which vectors are compared: `raw`, `centred` or `whitened` (ADR 26).
         like: further tiles or entities that results shall resemble.
         unlike: tiles or entities that results must not resemble.
-        weight: weights of the parts of the query: of `tile` or `entity`, then of each in `like`, then of each in
-            `unlike`. Default: 1 for all.
+        weight: weights of the parts of the query: of `tile`, `entity`, `at`, `text`, `draw` and `area`, as far as they
+            are given, then of each in `like`, then of each in `unlike`. Default: 1 for all.
         min_distance_km: smallest distance between a neighbour's tile and the tiles of the query, in km.
         from_region: regions from which the query comes, if not from the searched regions.
+        text: English words to match with the tags of tiles or entities, such as `school next to a motorway` (ADR 31).
+        at: place as longitude and latitude in degrees, such as `-76.88,40.26`: the tile there, or the nearest one.
+        draw: GeoJSON file with entities that have OSM tags as properties. They are encoded like a tile.
+        area: file with polygons. The query is the mean vector of their tiles, weighted by area.
+        level: `tile` or `entity`, what to search. Default: `entity` if the query has entities, otherwise `tile`.
 
     Returns:
         The `neighbours/` artifact. It contains `neighbours.json`, `neighbours.geojson`, `neighbours.csv` and, if `html`
@@ -103,8 +119,6 @@ def knn(
         NotFoundError: there is no such tile, entity, model or region.
         DataError: a region has no tile within the limits, or an artifact is damaged.
     """
-    from geojepa_cli.search.query import level_of
-
     check_options(tile, entity, alpha)
     form = check_space(space)
     check_device(device)
@@ -114,15 +128,18 @@ def knn(
     sources = regions
     if from_region is not None:
         sources = in_fixed_order(find_regions(workspace, "processed", from_region, "from_region"))
-    parts = make_parts(tile, entity, like or (), unlike or (), weight or ())
+    files = [None if one is None else Path(one) for one in (draw, area)]
+    asked = Asked(tile, entity, at, text, *files, tuple(like or ()), tuple(unlike or ()), tuple(weight or ()), level)
+    parts = make_parts(asked)
     check_form(sources, parts, limits)
-    level = level_of(parts)
-    check_options(parts[0].text if level == "tile" else None, None, alpha)
+    chosen_level = check_level(level, parts)
+    check_options(parts[0].text if chosen_level == "tile" else None, None, alpha)
     chosen = find_model(workspace, model, list(dict.fromkeys((*regions, *sources))))
-    if level == "entity":
+    if chosen_level == "entity":
         check_entity_vectors(chosen)
+    check_drawings(parts, chosen.needs(), chosen_level)
     alpha = check_alpha_of(chosen, alpha)
-    query = NeighbourQuery(parts, level, form, k, exclude_same_group, min_distance_km, alpha)
+    query = NeighbourQuery(parts, chosen_level, form, k, exclude_same_group, min_distance_km, alpha)
     return make_neighbours(workspace, chosen, query, regions, sources, html, device, threads, limits)
 
 
@@ -159,19 +176,21 @@ def make_neighbours(
         for region in everything
     ]
     images = [joined_images(workspace, region) if html else None for region in everything]
+    tags = [tag_features(workspace, region) if query.reads_tags else None for region in everything]
     params: dict[str, Any] = {**query.params(), "html": html}
     if list(sources) != list(regions):
         params |= {"regions": [one.ref for one in regions], "from_regions": [one.ref for one in sources]}
-    inputs = [*everything, *embeddings, *(artifact for artifact in images if artifact)]
+    inputs = [*everything, *embeddings, *filter(None, (*images, *tags))]
 
     def write(build: Build) -> Artifact:
         import torch
 
         torch.set_num_threads(threads)
-        with rebuilding(*everything, *embeddings, *images):
-            opened = open_regions(everything, embeddings, images, limits, f"{query.level}/vector")
+        with rebuilding(*everything, *embeddings, *images, *tags):
+            opened = open_regions(everything, embeddings, images, limits, f"{query.level}/vector", tags)
         searched, came_from = ([opened[everything.index(one)] for one in group] for group in (regions, sources))
-        answer = search(query, searched, came_from)
+        parts = encode_drawings(workspace, model, query.parts, regions[0], query.level, query.alpha, device, threads)
+        answer = search(replace(query, parts=parts), searched, came_from)
         _write_files(build, answer, query, model.ref, [region.ref for region in regions])
         if html:
             credits = list(dict.fromkeys(line for artifact in inputs for line in artifact.attribution))
