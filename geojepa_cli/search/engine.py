@@ -2,7 +2,8 @@
 
 A search never normalises the stored vectors. In the search space, the similarity of a unit query u and a stored
 vector x is u · y / |y| with y = (x − μ) · M (see `SearchSpace`). With a = M · u, this is (x · a − μ · a) / |y|. So the
-query is mapped to a once, the norms |y| are computed once per index, and a query costs one product of all vectors with a.
+query is mapped to a once, the norms |y| are computed once per index, and a query costs one product of all vectors
+with a.
 
 Products in float32 select candidates. A bound of their rounding errors decides which rows can be among the k best.
 The candidates are then ranked by float64 scores, so the result equals a search in float64.

@@ -29,23 +29,34 @@ def inverse_norms(vectors: Array, space: SearchSpace) -> tuple[Tensor, NDArray[n
     width = vectors.shape[1]
     error = (_CONFIDENCE * math.sqrt(width) + 4) * _UNIT_ROUNDOFF
     step = max(1, _VALUES_AT_ONCE // max(1, width))
-    whitening = None if space.matrix is None else torch.from_numpy(space.matrix)
-    scale = None if whitening is None else torch.linalg.vector_norm(whitening, dim=1)
+    whitening = None if space.matrix is None else _Whitening(space.matrix)
     for begin in range(0, len(vectors), step):
         rows = np.asarray(vectors[begin : begin + step], np.float64)
         lengths = np.linalg.norm(rows, axis=1)
         if space.mean is not None:
             rows = rows - space.mean
             rows[lengths == 0] = 0.0
-        if whitening is None or scale is None:
-            norms = np.linalg.norm(rows, axis=1)
-        else:  # in float32, which is twice as fast, after the columns have got about the same scale
-            known = scale > 0
-            left = (torch.from_numpy(rows)[:, known] * scale[known]).float()
-            right = (whitening[known] / scale[known, None]).float()
-            norms = torch.linalg.vector_norm((left @ right).double(), dim=1).numpy()
+        norms = np.linalg.norm(rows, axis=1) if whitening is None else whitening.norms(rows)
         given = norms > 0
         inverse[begin : begin + step][given] = 1.0 / norms[given]
         slack[begin : begin + step][given] = error * lengths[given] / norms[given]
         slack[begin : begin + step][lengths > _LONGEST] = np.inf
     return torch.from_numpy(inverse), slack
+
+
+class _Whitening:
+    """Norms after a product with the matrix of a space, in float32: that is twice as fast as in float64.
+
+    The columns are brought to about the same scale before, so that the errors stay small.
+    """
+
+    def __init__(self, matrix: NDArray[np.float64]) -> None:
+        scale = np.linalg.norm(matrix, axis=1)
+        self._known = scale > 0
+        self._scale = scale[self._known]
+        self._matrix = (matrix[self._known] / self._scale[:, None]).astype(np.float32)
+
+    def norms(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Returns |rows · M|. float64 [n]"""
+        scaled = (rows[:, self._known] * self._scale).astype(np.float32)
+        return np.linalg.norm((scaled @ self._matrix).astype(np.float64), axis=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -59,6 +59,8 @@ class Example:
         scores: score of each searched vector, for a part that yields scores and no vector, such as a text. One array per
             searched region, float64 [n]. None: the part yields a vector.
         note: remark on how the part was understood, such as the distance to the nearest tile; empty if there is none.
+        matching: for a part that yields scores, a function from the number of a searched region and a row of a vector to
+            the tags of this result that match the part.
     """
 
     unit: NDArray[np.float64]
@@ -69,6 +71,7 @@ class Example:
     tags: Mapping[str, int] = field(default_factory=dict)
     scores: Sequence[NDArray[np.float64]] | None = None
     note: str = ""
+    matching: Callable[[int, int], Sequence[str]] | None = None
 
 
 @dataclass(frozen=True)

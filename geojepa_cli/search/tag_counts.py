@@ -35,10 +35,6 @@ class TagStatistics:
                 if key in ORDER_OF_KEYS:
                     self._counts[f"{key}={store.values[entry]}"] += int(counts[entry])
 
-    def count(self, tag: str) -> int:
-        """Returns the number of elements with a tag `key=value`."""
-        return self._counts[tag]
-
     def weight(self, tag: str) -> float:
         """Returns how informative a tag is: its inverse document frequency, log(1 + elements / elements with it)."""
         return math.log(1 + self._elements / max(1, self._counts[tag]))

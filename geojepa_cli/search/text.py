@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from geojepa_cli.store.csr import take_offsets
+from geojepa_cli.store.csr import children, take_offsets
 
 if TYPE_CHECKING:
     from geojepa_cli.search.neighbours import Level
@@ -28,8 +28,6 @@ Scores = NDArray[np.float64]
 # queries than those of benchmarks/text_search.py.
 WORDS_WEIGHT = 0.2
 SOFTNESS = 0.01  # temperature of the soft maximum over the entities of a tile
-SIMILAR = 0.9  # a tag explains a result if its similarity is at least this fraction of the best one
-MAX_EXPLAINING = 8
 
 _JOINTS = re.compile(
     r"\s*[,;+&]\s*|\s+(?:and|with|near|beside|along|alongside|next to|close to|adjacent to|together with"
@@ -146,44 +144,70 @@ class TaggedRegion:
         total = np.bincount(tile, np.exp((of_entity - best[tile]) / SOFTNESS), minlength=vectors.n_tiles)
         return np.asarray(best + SOFTNESS * np.log(np.maximum(total, 1.0)))
 
-    def best_tags(self, similarities: Scores) -> dict[str, float]:
-        """Returns the most similar tags `key=value`, with their similarity."""
-        rows = np.argsort(-similarities, kind="stable")[:MAX_EXPLAINING].tolist()
-        return {f"{self._store.keys[row]}={self._store.values[row]}": float(similarities[row]) for row in rows}
+    def best_tag(self, similarities: Scores, level: Level, row: int) -> str:
+        """Returns the tag `key=value` of a tile or entity that is most similar; empty if it has no tag.
+
+        Args:
+            similarities: similarity of each distinct tag. float64 [V]
+            level: `tile` or `entity`.
+            row: row of the tile or entity in the embeddings.
+        """
+        store, vectors = self._store, self._vectors
+        rows = slice(row, row + 1)
+        if level == "tile":
+            rows = slice(*(int(end) for end in vectors["entity/cu_seqlens"][row : row + 2]))
+        elements = np.unique(store["piece/object"][vectors["entity/piece"][rows].astype(np.int64)]).astype(np.int64)
+        tags = store["tag/vocab"][children(store["object/tags"], elements)].astype(np.int64)
+        if not len(tags):
+            return ""
+        best = int(tags[np.argmax(similarities[tags])])
+        return f"{store.keys[best]}={store.values[best]}"
 
 
-def match(
-    ways: Sequence[Sequence[Phrase]], regions: Sequence[TaggedRegion], level: Level
-) -> tuple[list[Scores], dict[str, int], list[str]]:
-    """Scores the tiles or entities of regions for a text.
+@dataclass(frozen=True)
+class Match:
+    """A text, compared with the tags of regions.
 
-    The score for several phrases is the mean of their scores. A text that can be read in two ways is read in the way
-    that the tags of the regions match better, by the mean of the largest similarities of the phrases. So `bed and
-    breakfast` stays one phrase.
+    Attributes:
+        regions: the regions.
+        level: `tile` or `entity`.
+        phrases: phrases as which the text was read.
+        similarities: similarity of each distinct tag, for each phrase and each region. float64 [V]
+    """
+
+    regions: Sequence[TaggedRegion]
+    level: Level
+    phrases: Sequence[Phrase]
+    similarities: Sequence[Sequence[Scores]]
+
+    def scores(self) -> list[Scores]:
+        """Returns the score of each tile or entity, for each region: the mean of the scores of the phrases. [n]"""
+        return [
+            np.asarray(np.mean([region.scores(one[index], self.level) for one in self.similarities], axis=0))
+            for index, region in enumerate(self.regions)
+        ]
+
+    def tags(self, region: int, row: int) -> list[str]:
+        """Returns the tags of a tile or entity that match best, one for each phrase, without repetition."""
+        found = (self.regions[region].best_tag(one[region], self.level, row) for one in self.similarities)
+        return list(dict.fromkeys(filter(None, found)))
+
+
+def match(ways: Sequence[Sequence[Phrase]], regions: Sequence[TaggedRegion], level: Level) -> Match:
+    """Compares a text with the tags of regions.
+
+    A text that can be read in two ways is read in the way that the tags of the regions match better, by the mean of the
+    largest similarities of the phrases. So `bed and breakfast` stays one phrase.
 
     Args:
         ways: the text as phrases, as `encode_text` returns it.
         regions: regions to search.
         level: `tile` or `entity`.
-
-    Returns:
-        Three values: scores of each region, float64 [n] each; the tags that match best, with the count 1; and the
-        phrases as which the text was read.
     """
     compared = [[[region.similarities(phrase) for region in regions] for phrase in phrases] for phrases in ways]
     fits = [np.mean([_best(by_region) for by_region in way]) for way in compared]
-    number = int(np.argmax(fits))
-    chosen, phrases = compared[number], ways[number]
-    scores = [
-        np.mean([region.scores(by_region[index], level) for by_region in chosen], axis=0)
-        for index, region in enumerate(regions)
-    ]
-    tags: dict[str, int] = {}
-    for by_region in chosen:
-        best = _best(by_region)
-        for region, similarities in zip(regions, by_region, strict=True):
-            tags |= {tag: 1 for tag, value in region.best_tags(similarities).items() if value >= SIMILAR * best}
-    return scores, tags, [phrase.text for phrase in phrases]
+    chosen = int(np.argmax(fits))
+    return Match(regions, level, ways[chosen], compared[chosen])
 
 
 def _best(by_region: Sequence[Scores]) -> float:

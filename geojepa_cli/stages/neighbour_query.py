@@ -72,6 +72,11 @@ class NeighbourQuery:
         return any(part.option == "--text" for part in self.parts)
 
     @property
+    def title(self) -> str:
+        """The query in words, such as `school next to a motorway, not 16_18052_25957`."""
+        return ", ".join(f"{'not ' if part.unlike else ''}{part.text}" for part in self.parts)
+
+    @property
     def name(self) -> str:
         """Name of the query in the name of the artifact, such as `16_18052_25957` or `way-123+2` (two more parts)."""
         more = f"+{len(self.parts) - 1}" if len(self.parts) > 1 else ""
@@ -80,16 +85,24 @@ class NeighbourQuery:
         return legal_name(text.replace("/", "-").replace(".", "-"))[:60] + more
 
 
-def check_options(tile: str | None, entity: str | None, alpha: float) -> None:
-    """Checks that the query is not both a tile and an entity, and that alpha is given for entities only.
+def check_options(tile: str | None, entity: str | None) -> None:
+    """Checks that the query is not both a tile and an entity.
 
     Raises:
-        UsageError: options cannot be combined, or `alpha` is not a number from 0 to 1.
+        UsageError: options cannot be combined.
     """
     if tile is not None and entity is not None:
         raise UsageError("`--tile` cannot be combined with `--entity`", hints.instead(("--entity", entity)))
-    if tile is not None and check_alpha(alpha):
-        message = "`--alpha` cannot be combined with `--tile`: it only changes vectors of entities"
+
+
+def check_alpha_of_level(level: Level, alpha: float) -> None:
+    """Checks that alpha is given for entities only.
+
+    Raises:
+        UsageError: `alpha` is not a number from 0 to 1, or the query consists of tiles.
+    """
+    if level == "tile" and check_alpha(alpha):
+        message = "`--alpha` cannot be combined with `--tile`, or other tiles: it only changes vectors of entities"
         raise UsageError(message, hints.again(alpha=0))
 
 

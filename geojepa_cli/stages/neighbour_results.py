@@ -131,11 +131,18 @@ def search(query: NeighbourQuery, regions: Sequence[SearchRegion], sources: Sequ
 
     tags_of = tags_of_entity if query.level == "entity" else tags_of_tile
     wanted = merged([one.tags for one in liked])
+
+    def explain(hit: Hit) -> str:
+        matches = [f"matches: {', '.join(one.matching(hit.region, hit.row))}" for one in liked if one.matching]
+        if wanted:
+            matches.append(reason(wanted, tags_of(regions[hit.region], hit.row), statistics))
+        return "; ".join(filter(None, matches))
+
     named = [(number, one.hit) for number, one in enumerate(examples) if one.hit is not None]
     neighbours = [
         replace(
             describe(regions[hit.region], hit, rank),
-            reason=reason(wanted, tags_of(regions[hit.region], hit.row), statistics),
+            reason=explain(hit),
             top_percent=top_percent(hit.place, searcher.searched),
         )
         for rank, hit in enumerate(hits, start=1)
@@ -181,10 +188,11 @@ def make_page(
         ("unlike" if query.parts[number].unlike else "also like", query.parts[number].weight, card)
         for number, card in zip(others, cards[1:], strict=False)
     ]
+    unnamed = len(answer.examples) < len(query.parts)
     bounds = [tiles_bounds(*(one.vectors[f"tile/{axis}"] for axis in "zxy")) for one in searched_regions]
     names = sorted({region.name for region in searched_regions})
     return render_page(
-        [cards[0], *cards[len(answer.examples) :]],
+        [*(cards[:1] if answer.examples else []), *cards[len(answer.examples) :]],
         model,
         names,
         answer.searched,
@@ -192,6 +200,8 @@ def make_page(
         credits,
         further,
         query.space,
+        query.title if unnamed else "",
+        bool(answer.examples),
     )
 
 

@@ -24,6 +24,7 @@ from geojepa_cli.stages.neighbour_query import (
     DEFAULT_SPACE,
     Asked,
     NeighbourQuery,
+    check_alpha_of_level,
     check_form,
     check_level,
     check_options,
@@ -119,7 +120,7 @@ def knn(
         NotFoundError: there is no such tile, entity, model or region.
         DataError: a region has no tile within the limits, or an artifact is damaged.
     """
-    check_options(tile, entity, alpha)
+    check_options(tile, entity)
     form = check_space(space)
     check_device(device)
     limits = entity_limits(min_entities, max_entities)
@@ -133,7 +134,7 @@ def knn(
     parts = make_parts(asked)
     check_form(sources, parts, limits)
     chosen_level = check_level(level, parts)
-    check_options(parts[0].text if chosen_level == "tile" else None, None, alpha)
+    check_alpha_of_level(chosen_level, alpha)
     chosen = find_model(workspace, model, list(dict.fromkeys((*regions, *sources))))
     if chosen_level == "entity":
         check_entity_vectors(chosen)

@@ -41,10 +41,11 @@ class TextPart:
     def resolve(self, source: Source) -> Example:
         encoder = load_text_encoder(ENCODERS[0])
         regions = [_tagged(region, encoder) for region in source.searched]
-        scores, tags, phrases = match(encode_text(self.text, encoder), regions, source.level)
+        found = match(encode_text(self.text, encoder), regions, source.level)
         width = source.searched[0].vectors[f"{source.level}/vector"].shape[1]
-        note = f"read as {' + '.join(f'`{one}`' for one in phrases)}" if len(phrases) > 1 else ""
-        return Example(np.zeros(width), tags=tags, scores=scores, note=note)
+        names = [f"`{phrase.text}`" for phrase in found.phrases]
+        note = f"read as {' + '.join(names)}" if len(names) > 1 else ""
+        return Example(np.zeros(width), scores=found.scores(), note=note, matching=found.tags)
 
 
 def _tagged(region: SearchRegion, encoder: TextEncoder) -> TaggedRegion:
