@@ -53,14 +53,15 @@ class Example:
         hit: vector of the tile or entity that the part names, in the regions of the `Source`; None if the part names
             neither, such as a text.
         tile: tile that the part names, or that contains its entity; None if there is none.
+        tiles: tiles of an area that the part names.
         element: type and id of the OSM element that the part names, or None.
         lon_lat: position in degrees, from which the distance of results is measured; None if the part has no position.
         tags: tags `key=value` of the part, with counts, to explain results.
-        scores: score of each searched vector, for a part that yields scores and no vector, such as a text. One array per
-            searched region, float64 [n]. None: the part yields a vector.
+        scores: score of each searched vector, for a part that yields scores and no vector, such as a text. One array
+            per searched region, float64 [n]. None: the part yields a vector.
         note: remark on how the part was understood, such as the distance to the nearest tile; empty if there is none.
-        matching: for a part that yields scores, a function from the number of a searched region and a row of a vector to
-            the tags of this result that match the part.
+        matching: for a part that yields scores, a function from the number of a searched region and a row of a vector
+            to the tags of this result that match the part.
     """
 
     unit: NDArray[np.float64]
@@ -72,6 +73,7 @@ class Example:
     scores: Sequence[NDArray[np.float64]] | None = None
     note: str = ""
     matching: Callable[[int, int], Sequence[str]] | None = None
+    tiles: tuple[TileId, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -194,9 +196,7 @@ def blend(parts: Sequence[QueryPart], examples: Sequence[Example]) -> Blend:
         return Blend(combine(parts, examples))
     liked = sum(part.weight for part in parts if not part.unlike)
     avoided = sum(part.unlike for part in parts)
-    factors = {
-        id(part): -UNLIKE / avoided * part.weight if part.unlike else part.weight / liked for part in parts
-    }
+    factors = {id(part): -UNLIKE / avoided * part.weight if part.unlike else part.weight / liked for part in parts}
     regions = len(scored[0][1])
     added = [
         np.sum([factors[id(part)] * scores[region] for part, scores in scored], axis=0) for region in range(regions)

@@ -36,7 +36,9 @@ _JOINTS = re.compile(
 )
 _ARTICLES = re.compile(r"^(?:a|an|the|some|any)\s+", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
-_STOP_WORDS = frozenset(("a", "an", "the", "of", "in", "on", "at", "by", "to", "for", "or", "and", "with", "some", "any"))
+_STOP_WORDS = frozenset(
+    ("a", "an", "the", "of", "in", "on", "at", "by", "to", "for", "or", "and", "with", "some", "any")
+)
 
 
 class Encoder(Protocol):
@@ -62,7 +64,7 @@ class Phrase:
     @cached_property
     def words(self) -> list[str]:
         """Distinct words in lower case, without articles and prepositions."""
-        found = dict.fromkeys(_words(self.text))
+        found = dict.fromkeys(words_of(self.text))
         return [word for word in found if word not in _STOP_WORDS] or list(found)
 
 
@@ -100,7 +102,7 @@ class TaggedRegion:
     def _tags_with_word(self) -> dict[str, list[int]]:
         found: dict[str, list[int]] = {}
         for row, (key, value) in enumerate(zip(self._store.keys, self._store.values, strict=True)):
-            for word in set(_words(f"{key} {value}")):
+            for word in set(words_of(f"{key} {value}")):
                 found.setdefault(word, []).append(row)
         return found
 
@@ -223,5 +225,6 @@ def _largest(values: Scores, ends: NDArray[np.int64]) -> Scores:
     return found
 
 
-def _words(text: str) -> list[str]:
+def words_of(text: str) -> list[str]:
+    """Returns the words of a text in lower case."""
     return _WORD.findall(text.lower())

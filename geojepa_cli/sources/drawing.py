@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from geojepa_cli import hints
-from geojepa_cli.errors import DataError, UsageError
+from geojepa_cli.errors import DataError, NotFoundError, UsageError
 from geojepa_cli.grid import TileId, tile_bounds, tile_of
 from geojepa_cli.sources.raw_table import CORRECTED, RawTable
 from geojepa_cli.sources.table_files import GEOJSON, WGS84, read_table
@@ -107,9 +107,11 @@ def read_drawing(path: Path) -> Drawing:
         UsageError: the file name has another extension than `.geojson` or `.json`.
         DataError: the file is damaged, or an entity has no tag, another geometry, or a tag that OSM cannot have.
     """
-    if path.is_file() and path.suffix.lower() not in GEOJSON:
+    if not path.is_file():
+        raise NotFoundError(f"`{path}` is not a file", hints.again(draw="FILE.geojson"))
+    if path.suffix.lower() not in GEOJSON:
         raise UsageError(f"`{path}`: expected a GeoJSON file (.geojson)", hints.again(draw="FILE.geojson"))
-    table = read_table(path, "draw")
+    table = read_table(path)
     if table.crs not in (None, WGS84, "urn:ogc:def:crs:OGC:1.3:CRS84", "EPSG:4326"):
         raise DataError(f"`{path}` has the CRS `{table.crs}`: expected WGS84", hints.again(draw="FILE.geojson"))
     if len(table.row_names) > MAX_FEATURES:
@@ -181,7 +183,9 @@ def _entity(table: RawTable, row: int) -> DrawnEntity:
     if shape.geom_type.startswith("Multi") and len(shape.geoms) == 1:
         shape = shape.geoms[0]
     if shape.geom_type not in _TYPES:
-        raise table.wrong(row, f"the geometry is a {shape.geom_type}: expected {', '.join(_TYPES[:-1])} or {_TYPES[-1]}")
+        raise table.wrong(
+            row, f"the geometry is a {shape.geom_type}: expected {', '.join(_TYPES[:-1])} or {_TYPES[-1]}"
+        )
     west, south, east, north = shape.bounds
     if not all(map(math.isfinite, shape.bounds)) or west < -180 or east > 180 or max(-south, north) > MAX_LATITUDE:
         raise table.wrong(row, f"the bounds {shape.bounds} are not on the map: expected WGS84, longitude first")
@@ -189,7 +193,9 @@ def _entity(table: RawTable, row: int) -> DrawnEntity:
         raise table.wrong(row, f"the geometry is not valid: {shapely.is_valid_reason(shape)}")
     tags = {name: text for name in table.names if (text := _value(table, row, name)) is not None}
     if not tags:
-        raise table.wrong(row, "the feature has no tag: expected OSM tags as properties, such as `highway: residential`")
+        raise table.wrong(
+            row, "the feature has no tag: expected OSM tags as properties, such as `highway: residential`"
+        )
     return DrawnEntity(tags, shape)
 
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from geojepa_cli.sources.drawing import Drawing
     from geojepa_cli.store.store import TileStore
 
+_NO_ENTITY = "no entity that a model reads: boundaries, areas that cover a whole tile and features without a tag that "
+_NO_ENTITY += "`geojepa tile` keeps are no entities"
+
 
 def encode_drawings(
     workspace: Workspace,
@@ -99,7 +102,7 @@ def _encoded(
 
     drawing, fits = part.drawing.within_one_tile(RegionStore(region.file(PROCESSED_FILE)).zoom)
     with tempfile.TemporaryDirectory(prefix="geojepa-") as folder:
-        store = _process(workspace, model, drawing, region, Path(folder), threads)
+        store = _process(workspace, model, drawing, region, Path(folder), threads, part.text)
         embedder = _open(workspace, model, store, region, device)
         vector, tiles = _encode(store, with_alpha(embedder, alpha), drawing, level, device, part.text)
     note = ""
@@ -111,7 +114,7 @@ def _encoded(
 
 
 def _process(
-    workspace: Workspace, model: Model, drawing: Drawing, region: Artifact, folder: Path, threads: int
+    workspace: Workspace, model: Model, drawing: Drawing, region: Artifact, folder: Path, threads: int, name: str
 ) -> TileStore:
     """Makes tiles and model inputs of a drawing in a folder, and opens them."""
     from geojepa_cli.models.geometry_encoders import write_geometry_vectors
@@ -123,7 +126,10 @@ def _process(
     write_osm(drawing, source)
     zoom = RegionStore(region.file(PROCESSED_FILE)).zoom
     clip = ["tile", "--input", str(source), "--output", str(tiles), "--zoom", str(zoom), "--threads", str(threads)]
-    native.run(clip, "tile the drawing")
+    try:
+        native.run(clip, "tile the drawing")
+    except DataError as error:
+        raise DataError(f"`{name}` has {_NO_ENTITY} ({error.message})", hints.again(draw="FILE.geojson")) from error
     convert = ["process", "--input", str(tiles), "--output", str(processed), "--threads", str(threads)]
     convert += ["--simplify-m", repr(region.params["simplify_m"])]
     convert += ["--visibility-k", str(region.params["visibility_k"])]
@@ -174,12 +180,12 @@ def _encode(
 
     view = View.default(store, 1, None)
     if not drawing.has_area_tag:
-        view = view.drop(tags=[row for row, tag in enumerate(zip(store.keys, store.values, strict=True)) if tag == AREA])
+        view = view.drop(
+            tags=[row for row, tag in enumerate(zip(store.keys, store.values, strict=True)) if tag == AREA]
+        )
     view = view.restrict(view.tiles[store.lengths(view) > 0])
     if not len(view.tiles):
-        message = f"`{name}` has no entity that a model reads: boundaries, areas that cover a whole tile, and features "
-        message += "whose tags `geojepa tile` drops are none"
-        raise DataError(message, hints.again(draw="FILE.geojson"))
+        raise DataError(f"`{name}` has {_NO_ENTITY}", hints.again(draw="FILE.geojson"))
     batch = store.read(view, view.tiles, embedder.needs - {Modality.IMAGE, Modality.IMAGE_TOKENS})
     with torch.inference_mode():
         vectors = embedder.encode(batch.to(pick_device(device)))

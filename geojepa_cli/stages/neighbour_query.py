@@ -184,7 +184,9 @@ def _part(option: str, text: str, weight: float) -> QueryPart:
     if option == "--draw":
         return DrawingPart(text, read_drawing(Path(text)), option, weight)
     if option == "--area":
-        return AreaPart(text, option, weight)
+        part = AreaPart(text, option, weight)
+        part.params()  # reads the file
+        return part
     chosen = EntityPart if option == "--entity" or "/" in text else TilePart
     return chosen(text, option, weight, option == "--unlike")
 

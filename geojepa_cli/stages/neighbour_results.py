@@ -87,9 +87,7 @@ def open_regions(
             limits,
             tagged.file(FEATURES_FILE) if tagged else None,
         )
-        for region, made, image, tagged in zip(
-            regions, embeddings, images, tags or [None] * len(regions), strict=True
-        )
+        for region, made, image, tagged in zip(regions, embeddings, images, tags or [None] * len(regions), strict=True)
     ]
     for one in opened:
         one.vectors.check_source(one.store)
@@ -119,9 +117,7 @@ def search(query: NeighbourQuery, regions: Sequence[SearchRegion], sources: Sequ
     asked = blend(query.parts, examples)
     if asked.added is not None:
         searcher = searcher.with_scores(asked.share, asked.added)
-    hits = searcher.nearest(
-        asked.unit, query.k, examples, query.exclude_same_group, query.min_distance_km, liked
-    )
+    hits = searcher.nearest(asked.unit, query.k, examples, query.exclude_same_group, query.min_distance_km, liked)
     statistics = TagStatistics([region.store for region in regions])
 
     def describe(region: SearchRegion, hit: Hit, rank: int) -> SearchResult:

@@ -81,7 +81,8 @@ def knn(
 ) -> Artifact:
     """Finds the tiles or entities with embeddings most similar to those of a query.
 
-    The query is a tile, an entity, a place, a text, a drawing or an area, or several of them combined. Embeddings that do not exist yet are computed first.
+    The query is a tile, an entity, a place, a text, a drawing or an area, or several of them combined. Embeddings that
+    do not exist yet are computed first.
 
     Args:
         workspace: workspace to read from and publish to.

@@ -15,7 +15,7 @@ from geojepa_cli import hints
 from geojepa_cli.config.limits import EntityLimits
 from geojepa_cli.errors import DataError, NotFoundError
 from geojepa_cli.grid import tiles_bounds
-from geojepa_cli.search.neighbours import Level
+from geojepa_cli.search.neighbours import Level, tile_of_row
 from geojepa_cli.search.query import Example, Source
 from geojepa_cli.search.tag_counts import merged, tags_of_tile
 from geojepa_cli.sources.places import find_places
@@ -74,8 +74,9 @@ class AreaPart:
         largest = sorted(found, key=lambda one: -one[2])[:_MOST_DESCRIBED]
         tags = merged([tags_of_tile(source.regions[index], row) for index, row, _ in largest])
         share = min(1.0, float(weights.sum()) / whole)
-        note = f"mean of {len(found):,} tiles, which cover {share:.0%} of the area"
-        return Example(source.unit(mean), tags=tags, note=note)
+        note = f"mean of the embedded tiles, {len(found):,}, in which {share:.0%} of the area lies"
+        tiles = tuple(tile_of_row(source.regions[index].vectors, row) for index, row, _ in found)
+        return Example(source.unit(mean), tags=tags, note=note, tiles=tiles)
 
 
 def read_area(path: Path) -> Any:
@@ -87,7 +88,7 @@ def read_area(path: Path) -> Any:
     """
     import shapely
 
-    places = find_places(read_table(path, "area"))
+    places = find_places(read_table(path))
     if places.kind != "polygons":
         raise DataError(f"`{path}` has {places.kind}: expected polygons", hints.again().noting(CORRECTED))
     return shapely.union_all(places.geometry)
