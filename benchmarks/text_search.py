@@ -1,8 +1,8 @@
 """Measures search by words: presets of the id-tagging-schema against keyword search and the base rate.
 
-A query is the name of a preset, such as `Car Wash`, or one of its search terms. A hit is a tile with an OSM element that
-has all tags of the preset. Presets are drawn by seed from those that occur in the tiles of the regions. The 200 presets
-that seed 0 draws were used to choose settings, and are not tested.
+A query is the name of a preset, such as `Car Wash`, or one of its search terms. A hit is a tile with an OSM element
+that has all tags of the preset. Presets are drawn by seed from those that occur in the tiles of the regions. The 200
+presets that seed 0 draws were used to choose settings, and are not tested.
 
 Texts of tags usually contain the names and terms of presets, because both come from the schema. So every search by the
 text encoder is measured twice: `described` as users have it; and `held out`, where the encoder sees the tags of the
@@ -139,6 +139,10 @@ class Tiles:
             found += np.array([not forms.isdisjoint(one) for one in words])
         return found / max(1, len(wanted))
 
+    def shared_in_both(self, text: str) -> Floats:
+        """Returns the mean of the fractions of words in keys and values, and in descriptions. float64 [V]"""
+        return (self.shared_words(text, self.words) + self.shared_words(text, self.described)) / 2
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measures, prints."""
@@ -184,14 +188,14 @@ def _scores(
     tiles: Tiles, maps: dict[str, Any], preset: Preset, text: str, vector: Floats, plain: dict[tuple[str, str], Floats]
 ) -> dict[str, Floats]:
     """Returns the scores of all tiles for a query, by every method."""
-    words = tiles.shared_words(text, tiles.words)
+    words, described = (tiles.shared_words(text, kind) for kind in (tiles.words, tiles.described))
     cosine = tiles.table @ vector
-    held_out = cosine.copy()
-    for tag in preset.tags:
-        held_out[tiles.tags[tag]] = plain[tag] @ vector
+    held_out, shared, shared_held_out = cosine.copy(), (words + described) / 2, (words + described) / 2
+    for row, tag in ((tiles.tags[tag], tag) for tag in preset.tags):
+        held_out[row], shared_held_out[row] = plain[tag] @ vector, words[row]
     found = {}
-    for name, one in (("described", cosine), ("held out", held_out)):
-        found[f"tags, {name}"] = tiles.soft_maximum((one + WORDS_WEIGHT * words) / (1 + WORDS_WEIGHT))
+    for name, one, both in (("described", cosine, shared), ("held out", held_out, shared_held_out)):
+        found[f"tags, {name}"] = tiles.soft_maximum((one + WORDS_WEIGHT * both) / (1 + WORDS_WEIGHT))
         found[f"tags without words, {name}"] = tiles.soft_maximum(one)
     for form, (units, matrix, centroids) in maps.items():
         for name, one in (("described", cosine), ("held out", held_out)):
@@ -199,7 +203,7 @@ def _scores(
             found[f"prototypes {form}, {name}"] = units @ (weights @ centroids)
         found[f"ridge {form}, described"] = units @ (vector @ matrix)
     found["keywords"] = tiles.soft_maximum(words)
-    found["keywords in descriptions"] = tiles.soft_maximum(tiles.shared_words(text, tiles.described))
+    found["keywords in descriptions"] = tiles.soft_maximum(described)
     return found
 
 
@@ -246,7 +250,7 @@ def _pairs(tiles: Tiles, tested: Sequence[Preset], hits: dict[str, Any], encoder
         parts = split_phrases(text)
         vectors = encoder.encode([text, *parts]).astype(np.float64)
         scores = [
-            tiles.soft_maximum((tiles.table @ vector + WORDS_WEIGHT * tiles.shared_words(part, tiles.words)) / 1.2)
+            tiles.soft_maximum((tiles.table @ vector + WORDS_WEIGHT * tiles.shared_in_both(part)) / (1 + WORDS_WEIGHT))
             for part, vector in zip([text, *parts], vectors, strict=True)
         ]
         keywords = [tiles.soft_maximum(tiles.shared_words(part, tiles.words)) for part in parts]

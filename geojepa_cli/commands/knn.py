@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from pathlib import Path
 from textwrap import shorten
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from geojepa_cli import console, hints, stages
-from geojepa_cli.commands import options
+from geojepa_cli.commands import options, search_options
 from geojepa_cli.commands.examples import example
+from geojepa_cli.commands.search_options import Format
 from geojepa_cli.errors import UsageError
-from geojepa_cli.stages.neighbour_query import DEFAULT_SPACE, SPACES
+from geojepa_cli.stages.neighbour_query import DEFAULT_SPACE
 from geojepa_cli.stages.neighbours import CSV_FILE, GEOJSON_FILE, JSON_FILE, PAGE_FILE
 from geojepa_cli.workspace.artifact import Artifact
-
-
-class Format(StrEnum):
-    """What `geojepa knn` prints."""
-
-    TABLE = "table"
-    JSON = "json"
-    GEOJSON = "geojson"
-    CSV = "csv"
 
 
 @example(tile="16_18052_25957", html=True)
@@ -32,92 +22,30 @@ class Format(StrEnum):
 @example(like=["16_18052_25957", "16_18054_25957"], min_distance_km=1)
 def knn(
     ctx: typer.Context,
-    tile: Annotated[
-        str | None,
-        typer.Option("--tile", help="Find tiles similar to this one, given as zoom_x_y (for example 16_18052_25957)."),
-    ] = None,
-    entity: Annotated[
-        str | None, typer.Option("--entity", help="Find OSM elements similar to this one (for example way/123).")
-    ] = None,
-    text: Annotated[
-        str | None,
-        typer.Option(
-            "--text", help="Find tiles or OSM elements by words, for example `school next to a motorway` (in English)."
-        ),
-    ] = None,
-    at: Annotated[
-        str | None,
-        typer.Option("--at", help="Find tiles similar to the one at this longitude and latitude, given as LON,LAT."),
-    ] = None,
-    draw: Annotated[
-        Path | None,
-        typer.Option(
-            "--draw",
-            help="GeoJSON file with drawn entities, which have OSM tags as properties. Finds tiles similar to a tile "
-            "of them or, with `--level entity`, OSM elements similar to the only one.",
-        ),
-    ] = None,
-    area: Annotated[
-        Path | None,
-        typer.Option("--area", help="File with polygons. Finds tiles similar to the mean of the tiles in them."),
-    ] = None,
-    level: Annotated[
-        str | None,
-        typer.Option("--level", help="What to find with `--text` or `--draw`: `tile` (default) or `entity`."),
-    ] = None,
-    like: Annotated[
-        list[str] | None,
-        typer.Option("--like", help="Another tile or OSM element that results shall resemble. Repeatable."),
-    ] = None,
-    unlike: Annotated[
-        list[str] | None,
-        typer.Option("--unlike", help="Tile or OSM element that results must not resemble. Repeatable."),
-    ] = None,
-    weight: Annotated[
-        list[float] | None,
-        typer.Option(
-            "--weight",
-            help="Weight of a part of the query. Repeat it for each part, in this order: `--tile`, `--entity`, "
-            "`--at`, `--text`, `--draw`, `--area`, each `--like`, each `--unlike`. Default: 1 for all.",
-        ),
-    ] = None,
-    k: Annotated[int, typer.Option("--k", help="Number of similar tiles or elements to find, 1 to 1000.")] = 8,
+    tile: search_options.Tile = None,
+    entity: search_options.Entity = None,
+    text: search_options.Text = None,
+    at: search_options.At = None,
+    draw: search_options.Draw = None,
+    area: search_options.Area = None,
+    level: search_options.Level = None,
+    like: search_options.Like = None,
+    unlike: search_options.Unlike = None,
+    weight: search_options.Weight = None,
+    k: search_options.Count = 8,
     model: options.ModelName = None,
-    region: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--region",
-            help="Region to search. Repeat for several regions. Default: all regions for which `geojepa process` has "
-            "computed text embeddings of tags.",
-        ),
-    ] = None,
-    from_region: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--from-region",
-            help="Region from which the tiles and elements of the query come, if not from the searched regions.",
-        ),
-    ] = None,
-    space: Annotated[
-        str,
-        typer.Option("--space", help=f"Form in which vectors are compared: {', '.join(f'`{one}`' for one in SPACES)}."),
-    ] = DEFAULT_SPACE,
-    exclude_same_group: Annotated[
-        bool,
-        typer.Option("--exclude-same-group", help="Leave out results inside the zoom-14 tile that contains the query."),
-    ] = False,
-    min_distance_km: Annotated[
-        float, typer.Option("--min-distance-km", help="Leave out results closer to the query than this, in km.")
-    ] = 0.0,
-    html: Annotated[bool, typer.Option("--html", help="Also make an HTML page with a map of each result.")] = False,
+    region: search_options.Regions = None,
+    from_region: search_options.FromRegion = None,
+    space: search_options.Space = DEFAULT_SPACE,
+    exclude_same_group: search_options.ExcludeSameGroup = False,
+    min_distance_km: search_options.MinDistance = 0.0,
+    html: search_options.Html = False,
     min_entities: options.MinEntities = None,
     max_entities: options.MaxEntities = None,
     alpha: options.Alpha = 0.0,
     device: options.Device = "auto",
     threads: options.Threads = options.default_threads(),
-    output: Annotated[Format, typer.Option("--format", help="What to print. The artifact has all files.")] = (
-        Format.TABLE
-    ),
+    output: search_options.Output = Format.TABLE,
     json: options.Json = False,
 ) -> None:
     """Find the tiles or OSM elements that are most similar to given ones. Computes missing embeddings first."""
@@ -138,21 +66,25 @@ def knn(
         device,
         threads,
         alpha,
-        space,
-        like,
-        unlike,
-        weight,
-        min_distance_km,
-        from_region,
-        text,
-        at,
-        draw,
-        area,
-        level,
+        space=space,
+        like=like,
+        unlike=unlike,
+        weight=weight,
+        min_distance_km=min_distance_km,
+        from_region=from_region,
+        text=text,
+        at=at,
+        draw=draw,
+        area=area,
+        level=level,
     )
+    _print(made, Format.JSON if json else output, html)
+
+
+def _print(made: Artifact, output: Format, html: bool) -> None:
     answer = made.read_json(JSON_FILE)
     page = str(made.file(PAGE_FILE)) if html else None
-    if json or output is Format.JSON:
+    if output is Format.JSON:
         files = {"geojson": str(made.file(GEOJSON_FILE)), "csv": str(made.file(CSV_FILE)), "page": page}
         console.emit_json("knn", made.ref, answer | {"files": files})
     elif output is Format.TABLE:

@@ -233,8 +233,9 @@ def _products(weights: Tensor, vectors: Tensor) -> Tensor:
         return weights @ vectors.float().T
     products = torch.empty(1, len(vectors))
     converted = torch.empty(_FLOAT16_ROWS, vectors.shape[1])
-    for rows, out in zip(vectors.split(_FLOAT16_ROWS), products[0].split(_FLOAT16_ROWS), strict=True):
-        torch.mv(converted[: len(rows)].copy_(rows), weights[0], out=out)
+    for begin in range(0, len(vectors), _FLOAT16_ROWS):
+        rows = vectors[begin : begin + _FLOAT16_ROWS]
+        torch.mv(converted[: len(rows)].copy_(rows), weights[0], out=products[0, begin : begin + len(rows)])
     return products
 
 

@@ -59,4 +59,4 @@ class _Whitening:
     def norms(self, rows: NDArray[np.float64]) -> NDArray[np.float64]:
         """Returns |rows · M|. float64 [n]"""
         scaled = (rows[:, self._known] * self._scale).astype(np.float32)
-        return np.linalg.norm((scaled @ self._matrix).astype(np.float64), axis=1)
+        return np.asarray(np.linalg.norm((scaled @ self._matrix).astype(np.float64), axis=1))

@@ -23,7 +23,7 @@ UNLIKE = 0.5
 
 @dataclass(frozen=True)
 class Source:
-    """What a query part can read to yield its vector.
+    """Data from which query parts yield their vectors.
 
     Attributes:
         regions: regions from which the query comes, with their embeddings. They may differ from the searched regions.
@@ -41,7 +41,7 @@ class Source:
         """Maps a model's vector [D] to a unit vector in the search space; zeros if it has no direction. float64 [D]"""
         found = self.space.transform(vector[None])[0]
         norm = float(np.linalg.norm(found))
-        return found / norm if norm > 0 else found
+        return np.asarray(found / norm) if norm > 0 else found
 
 
 @dataclass(frozen=True)

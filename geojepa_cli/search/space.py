@@ -98,13 +98,12 @@ class SearchSpace:
         Returns:
             Unit vectors, or zeros, as an array or tensor like `vectors`. float32 [N, D]
         """
-        given = vectors if isinstance(vectors, Tensor) else None
-        rows = given.detach().cpu().numpy() if given is not None else vectors
+        rows = vectors.detach().cpu().numpy() if isinstance(vectors, Tensor) else vectors
         found = np.empty(rows.shape, np.float32)
         for begin in range(0, len(rows), _ROWS_AT_ONCE):
             part = slice(begin, begin + _ROWS_AT_ONCE)
             found[part] = unit_rows(self.transform(rows[part]))
-        return torch.from_numpy(found) if given is not None else found
+        return torch.from_numpy(found) if isinstance(vectors, Tensor) else found
 
     def transform(self, vectors: Array) -> NDArray[np.float64]:
         """Maps vectors [N, D] to y, before the division by the norm. Zeros stay zeros. float64 [N, D]"""
@@ -119,7 +118,7 @@ class SearchSpace:
 def unit_rows(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """Divides each row by its norm. Rows of zeros stay zeros. float64 [N, D]"""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0)
+    return np.asarray(np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0))
 
 
 def _whitening(total: VectorStatistics) -> tuple[NDArray[np.float64], float]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geojepa_cli.store.csr import children, take_offsets
+from geojepa_cli.tags.descriptions import describe
 
 if TYPE_CHECKING:
     from geojepa_cli.search.neighbours import Level
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from geojepa_cli.store.reader import RegionStore
 
 Scores = NDArray[np.float64]
-# Weight of words that a tag contains, compared with the cosine of the text vectors. Both numbers were chosen on other
-# queries than those of benchmarks/text_search.py.
+# Weight of words that a tag or its description contains, compared with the cosine of the text vectors. Both numbers
+# were chosen with other queries than those that benchmarks/text_search.py tests.
 WORDS_WEIGHT = 0.2
 SOFTNESS = 0.01  # temperature of the soft maximum over the entities of a tile
 
@@ -99,24 +100,30 @@ class TaggedRegion:
         self._store, self._vectors, self._table = store, vectors, table
 
     @cached_property
-    def _tags_with_word(self) -> dict[str, list[int]]:
-        found: dict[str, list[int]] = {}
-        for row, (key, value) in enumerate(zip(self._store.keys, self._store.values, strict=True)):
-            for word in set(words_of(f"{key} {value}")):
-                found.setdefault(word, []).append(row)
+    def _words(self) -> tuple[dict[str, list[int]], ...]:
+        """The tags that contain a word: in key or value, and in the text that describes the tag."""
+        store = self._store
+        found: tuple[dict[str, list[int]], ...] = ({}, {})
+        tags = zip(store.keys, store.values, store["vocab/count"].tolist(), strict=True)
+        for row, (key, value, count) in enumerate(tags):
+            for kind, text in zip(found, (f"{key} {value}", describe(key, value, count).text), strict=True):
+                for word in set(words_of(text)):
+                    kind.setdefault(word, []).append(row)
         return found
 
     def similarities(self, phrase: Phrase) -> Scores:
         """Returns the similarity of each distinct tag to a phrase, at most 1. float64 [V]
 
-        It is (cos + 0.2 · f) / 1.2, with the cosine of the text vectors and the fraction f of the words of the phrase
-        that occur in the tag's key or value. An `s` at the end of a word does not matter.
+        It is (cos + 0.2 · f) / 1.2, with the cosine of the text vectors. f is the mean of two fractions: of the words
+        of the phrase that occur in the tag's key or value, and in its description. An `s` at the end of a word does not
+        matter.
         """
         shared = np.zeros(len(self._table))
         for word in phrase.words:
             forms = {word, f"{word}s", word.removesuffix("s")}
-            rows = np.unique([row for form in forms for row in self._tags_with_word.get(form, [])]).astype(np.int64)
-            shared[rows] += 1.0 / len(phrase.words)
+            for kind in self._words:
+                rows = np.unique([row for form in forms for row in kind.get(form, [])]).astype(np.int64)
+                shared[rows] += 0.5 / len(phrase.words)
         cosine = self._table.astype(np.float64) @ phrase.vector
         return np.asarray((cosine + WORDS_WEIGHT * shared) / (1.0 + WORDS_WEIGHT))
 

@@ -56,7 +56,8 @@ def _query_options(params: Mapping[str, Any], name: str) -> dict[str, hints.Valu
     like = [shown for shown, avoided in named if not avoided]
     options: dict[str, hints.Value] = {}
     if like and texts[0] == like[0]:
-        options["entity" if "/" in like[0] else "tile"] = like.pop(0)
+        first = like.pop(0)
+        options["entity" if "/" in first else "tile"] = first
     for one in parts:
         if isinstance(place := one.get("at"), list):
             options["at"] = ",".join(f"{value}" for value in place)

@@ -22,18 +22,14 @@ from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.stages.neighbour_query import (
     DEFAULT_K,
     DEFAULT_SPACE,
-    Asked,
     NeighbourQuery,
-    check_alpha_of_level,
     check_form,
-    check_level,
-    check_options,
     check_query,
-    check_space,
-    make_parts,
+    make_query,
 )
 from geojepa_cli.stages.neighbour_rebuild import rebuild_neighbours
 from geojepa_cli.stages.neighbour_results import Answer, make_page, open_regions, search
+from geojepa_cli.stages.query_parts import Asked
 from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, in_fixed_order, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
@@ -79,69 +75,71 @@ def knn(
     area: str | Path | None = None,
     level: str | None = None,
 ) -> Artifact:
-    """Finds the tiles or entities with embeddings most similar to those of a query.
+    """Finds the tiles or entities with embeddings most similar to those of a query: of one example, or of several.
 
-    The query is a tile, an entity, a place, a text, a drawing or an area, or several of them combined. Embeddings that
-    do not exist yet are computed first.
+    Embeddings that do not exist yet are computed first.
 
     Args:
         workspace: workspace to read from and publish to.
-        tile: query tile as zoom_x_y, such as `16_18052_25957`. One part of the query is required.
-        entity: query entity, given as an OSM element such as `way/123`.
+        tile, entity: query tile, such as `16_18052_25957`, or query entity, such as `way/123`. A query needs `like` or
+            one of the arguments in `weight`.
         k: number of neighbours to find.
-        model: name of a model or baseline, or `models/` artifact. Default: the newest model or, if there is none,
-            the model that comes with the package.
+        model: name of a model or baseline, or `models/` artifact. Default: the newest model, else the packaged one.
         region: names or artifacts of the regions to search. Default: all regions with a `features/` artifact.
         exclude_same_group: leave out neighbours that are in the same zoom-14 tile as the query.
         html: also make an HTML page with a map of the query and of each neighbour.
-        min_entities: minimum number of entities in a tile. Default: 5.
-        max_entities: maximum number of entities in a tile. Default: 1250.
-        device: device for computing embeddings: `cpu`, `cuda` or `auto`.
-        threads: number of threads; does not affect the result.
+        min_entities, max_entities: minimum and maximum number of entities in a tile. Default: 5 and 1250.
+        device, threads: device (`cpu`, `cuda` or `auto`) and number of threads; they do not change the result.
         alpha: weight of the entity alone in the vectors of entities, 0 to 1 (ADR 24). Requires entities.
         space: form in which vectors are compared: `raw`, `centred` or `whitened` (ADR 26).
-        like: further tiles or entities that results shall resemble.
-        unlike: tiles or entities that results must not resemble.
-        weight: weights of the parts of the query: of `tile`, `entity`, `at`, `text`, `draw` and `area`, as far as they
-            are given, then of each in `like`, then of each in `unlike`. Default: 1 for all.
-        min_distance_km: smallest distance between a neighbour's tile and the tiles of the query, in km.
+        like, unlike: further tiles or entities that results shall resemble, or must not resemble.
+        weight: weights of `tile`, `entity`, `at`, `text`, `draw`, `area`, each `like` and `unlike` given. Default: 1.
+        min_distance_km: smallest distance in km between the tile of a neighbour and those of the query.
         from_region: regions from which the query comes, if not from the searched regions.
-        text: English words to match with the tags of tiles or entities, such as `school next to a motorway` (ADR 31).
-        at: place as longitude and latitude in degrees, such as `-76.88,40.26`: the tile there, or the nearest one.
-        draw: GeoJSON file with entities that have OSM tags as properties. They are encoded like a tile.
-        area: file with polygons. The query is the mean vector of their tiles, weighted by area.
+        text, at: English words, such as `school next to a motorway` (ADR 31); place, such as `-76.88,40.26`.
+        draw, area: GeoJSON file with drawn entities, which have OSM tags as properties; file with polygons.
         level: `tile` or `entity`, what to search. Default: `entity` if the query has entities, otherwise `tile`.
 
     Returns:
-        The `neighbours/` artifact. It contains `neighbours.json`, `neighbours.geojson`, `neighbours.csv` and, if `html`
-        is set, `neighbours.html`.
+        The `neighbours/` artifact, with `neighbours.json`, `.geojson`, `.csv` and, if `html` is set, `.html`.
 
     Raises:
         UsageError: a part of the query is missing or has the wrong format, or arguments cannot be combined.
         NotFoundError: there is no such tile, entity, model or region.
         DataError: a region has no tile within the limits, or an artifact is damaged.
     """
-    check_options(tile, entity)
-    form = check_space(space)
     check_device(device)
     limits = entity_limits(min_entities, max_entities)
     wanted = searchable_regions(workspace) if region is None else region
-    regions = in_fixed_order(find_regions(workspace, "processed", wanted))
+    files = {"draw": None if draw is None else Path(draw), "area": None if area is None else Path(area)}
+    asked = Asked(tile, entity, at, text, like=like or (), unlike=unlike or (), weight=weight or (), **files)
+    query = make_query(asked, space, k, exclude_same_group, min_distance_km, alpha)
+    return _find(workspace, model, query, level, wanted, from_region, html, device, threads, limits)
+
+
+def _find(
+    workspace: Workspace,
+    model: str | Artifact | None,
+    query: NeighbourQuery,
+    level: str | None,
+    region: Regions,
+    from_region: Regions,
+    html: bool,
+    device: str,
+    threads: int,
+    limits: EntityLimits,
+) -> Artifact:
+    regions = in_fixed_order(find_regions(workspace, "processed", region))
     sources = regions
     if from_region is not None:
         sources = in_fixed_order(find_regions(workspace, "processed", from_region, "from_region"))
-    files = [None if one is None else Path(one) for one in (draw, area)]
-    asked = Asked(tile, entity, at, text, *files, tuple(like or ()), tuple(unlike or ()), tuple(weight or ()), level)
-    parts = make_parts(asked)
-    check_form(sources, parts, limits)
-    chosen_level = check_level(level, parts)
-    check_alpha_of_level(chosen_level, alpha)
+    check_form(sources, query.parts, limits)
+    query = query.with_level(level)
     chosen = find_model(workspace, model, list(dict.fromkeys((*regions, *sources))))
-    if chosen_level == "entity":
+    if query.level == "entity":
         check_entity_vectors(chosen)
-    check_drawings(parts, chosen.needs(), chosen_level)
-    alpha = check_alpha_of(chosen, alpha)
-    query = NeighbourQuery(parts, chosen_level, form, k, exclude_same_group, min_distance_km, alpha)
+    check_drawings(query.parts, chosen.needs(), query.level)
+    query = replace(query, alpha=check_alpha_of(chosen, query.alpha))
     return make_neighbours(workspace, chosen, query, regions, sources, html, device, threads, limits)
 
 

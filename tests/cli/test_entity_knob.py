@@ -172,13 +172,13 @@ def test_embed_and_knn_shift_entities_and_nothing_else(workspace: Workspace, lou
     shifted = workspace.find("embeddings", json.loads(run_here(*words))["artifact"])
     assert shifted.params["alpha"] == 0.5 and "--alpha 0.5" in str(shifted.rebuild_hint())
     entity = vectors.entity_ref(0)
-    made = stages.knn(workspace, entity=entity, model="loud", region="beta", k=3, alpha=0.5)
+    made = stages.knn(workspace, entity=entity, model="loud", region="beta", k=3, alpha=0.5, space="raw")
     answer = made.read_json("neighbours.json")
     unit = found[1] / np.linalg.norm(found[1], axis=1, keepdims=True)
     cosines = np.sort(np.delete(unit @ unit[0], 0))[::-1]
     assert [one["cosine"] for one in answer["neighbours"]] == pytest.approx(cosines[:3], abs=2e-3)
     assert answer["alpha"] == 0.5 and "--alpha 0.5" in str(made.rebuild_hint())
-    assert stages.knn(workspace, entity=entity, model="loud", region="beta", k=3).id != made.id
+    assert stages.knn(workspace, entity=entity, model="loud", region="beta", k=3, space="raw").id != made.id
     assert "with alpha 0.5" in " ".join(
         run_here("knn", "--entity", entity, "--model", "loud", "--region", "beta", "--alpha", "0.5").split()
     )

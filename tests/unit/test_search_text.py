@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.vector_statistics import add_rows, no_vectors
 from geojepa_cli.store.view import View
+from geojepa_cli.tags.descriptions import describe
 
 
 class _Letters:
@@ -67,9 +69,12 @@ def test_scores_equal_a_slow_loop(region: tuple[TaggedRegion, TileStore, Embeddi
     phrase = _phrase(f"a {store.values[0]} {store.keys[1]}s")
     wanted = [store.values[0].lower(), f"{store.keys[1].lower()}s"]
     expected = []
-    for key, value, vector in zip(store.keys, store.values, table, strict=True):
-        words = {word for text in (key, value) for word in text.lower().replace(":", "_").split("_")}
-        shared = sum(word in words or word.rstrip("s") in words or word + "s" in words for word in wanted) / 2
+    counts = store.regions[0]["vocab/count"].tolist()
+    for key, value, count, vector in zip(store.keys, store.values, counts, table, strict=True):
+        shared = 0.0
+        for text in (f"{key} {value}", describe(key, value, count).text):
+            words = re.split(r"[^a-z0-9]+", text.lower())
+            shared += sum(word in words or word.rstrip("s") in words or word + "s" in words for word in wanted) / 4
         expected.append((float(vector.astype(np.float64) @ phrase.vector) + 0.2 * shared) / 1.2)
     found = tagged.similarities(phrase)
     np.testing.assert_allclose(found, expected, atol=1e-6)

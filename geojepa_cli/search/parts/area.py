@@ -75,8 +75,8 @@ class AreaPart:
         tags = merged([tags_of_tile(source.regions[index], row) for index, row, _ in largest])
         share = min(1.0, float(weights.sum()) / whole)
         note = f"mean of the embedded tiles, {len(found):,}, in which {share:.0%} of the area lies"
-        tiles = tuple(tile_of_row(source.regions[index].vectors, row) for index, row, _ in found)
-        return Example(source.unit(mean), tags=tags, note=note, tiles=tiles)
+        inside = tuple(tile_of_row(source.regions[index].vectors, row) for index, row, _ in found)
+        return Example(source.unit(mean), tags=tags, note=note, tiles=inside)
 
 
 def read_area(path: Path) -> Any:
