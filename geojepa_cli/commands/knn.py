@@ -18,11 +18,17 @@ from geojepa_cli.workspace.artifact import Artifact
 
 
 @example(tile="16_18052_25957", html=True)
+@example(text="school next to a motorway")
 @example(like=["16_18052_25957", "16_18054_25957"], min_distance_km=1)
 def knn(
     ctx: typer.Context,
     tile: search_options.Tile = None,
     entity: search_options.Entity = None,
+    text: search_options.Text = None,
+    at: search_options.At = None,
+    draw: search_options.Draw = None,
+    area: search_options.Area = None,
+    level: search_options.Level = None,
     like: search_options.Like = None,
     unlike: search_options.Unlike = None,
     weight: search_options.Weight = None,
@@ -66,6 +72,11 @@ def knn(
         weight=weight,
         min_distance_km=min_distance_km,
         from_region=from_region,
+        text=text,
+        at=at,
+        draw=draw,
+        area=area,
+        level=level,
     )
     _print(made, Format.JSON if json else output, html)
 
@@ -86,6 +97,9 @@ def _print(made: Artifact, output: Format, html: bool) -> None:
 def print_neighbours(answer: dict[str, Any], made: Artifact, page: str | None) -> None:
     """Prints the nearest neighbours of the query as a table, then the path of the HTML page or GeoJSON file."""
     entities = answer["level"] == "entity"
+    for part in answer["parts"]:
+        if "note" in part:
+            console.note(f"{_part(part)}: {part['note']}")
     rows = []
     for result in answer["neighbours"]:
         tags = (f"{tag}={count}" if entities else f"{tag} ×{count}" for tag, count in result["tags"].items())
@@ -94,19 +108,27 @@ def print_neighbours(answer: dict[str, Any], made: Artifact, page: str | None) -
         about = result["reason"] or ", ".join(tags)
         lines = [f"{name}  {result['region']}  {where}", shorten(about, 160, placeholder=" …"), result["url"]]
         rows.append([result["rank"], f"{result['top_percent']:g} %", f"{result['cosine']:.3f}", "\n".join(lines)])
+    score = "score" if any("text" in part for part in answer["parts"]) else "cosine"
     title = f"Most similar to {_query(answer)} of {answer['searched']:,} {'entities' if entities else 'tiles'}"
     title += f", by {answer['model']}, {answer['space']}"
     title += f", with alpha {answer['alpha']:g}" if "alpha" in answer else ""
     caption = "; ".join(made.attribution) or None
-    columns = ["", "top", "cosine", "tile, region, latitude and longitude; tags in common and differing; link"]
+    columns = ["", "top", score, "tile, region, latitude and longitude; tags in common and differing; link"]
     console.table(title, columns, rows, caption)
     console.print_line(f"HTML page: {page}" if page else f"GeoJSON: {made.file(GEOJSON_FILE)}")
 
 
 def _query(answer: dict[str, Any]) -> str:
-    parts = []
-    for part in answer["parts"]:
-        name = part.get("tile") or part.get("entity")
-        weight = f" (weight {part['weight']:g})" if part["weight"] != 1 else ""
-        parts.append(f"{'not ' if part['unlike'] else ''}{name}{weight}")
-    return ", ".join(parts)
+    return ", ".join(f"{'not ' if part['unlike'] else ''}{_part(part)}{_weight(part)}" for part in answer["parts"])
+
+
+def _part(part: dict[str, Any]) -> str:
+    if "at" in part:
+        return ",".join(f"{value:g}" for value in part["at"])
+    if "text" in part:
+        return f'"{part["text"]}"'
+    return str(part.get("tile") or part.get("entity") or ("the drawing" if "draw" in part else "the area"))
+
+
+def _weight(part: dict[str, Any]) -> str:
+    return f" (weight {part['weight']:g})" if part["weight"] != 1 else ""

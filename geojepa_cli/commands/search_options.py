@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,6 +27,32 @@ Tile = Annotated[
 Entity = Annotated[
     str | None, typer.Option("--entity", help="Find OSM elements similar to this one (for example way/123).")
 ]
+Text = Annotated[
+    str | None,
+    typer.Option(
+        "--text", help="Find tiles or OSM elements by English words, for example `school next to a motorway`."
+    ),
+]
+At = Annotated[
+    str | None,
+    typer.Option("--at", help="Find tiles similar to the one at this place, given as LON,LAT, or to the nearest one."),
+]
+Draw = Annotated[
+    Path | None,
+    typer.Option(
+        "--draw",
+        help="GeoJSON file with drawn entities, which have OSM tags as properties. They are encoded as a tile or, with "
+        "`--level entity`, as an OSM element.",
+    ),
+]
+Area = Annotated[
+    Path | None,
+    typer.Option("--area", help="File with polygons. Finds tiles similar to the mean of the tiles in them."),
+]
+Level = Annotated[
+    str | None,
+    typer.Option("--level", help="What to find with `--text` or `--draw`: `tile` (default) or `entity`."),
+]
 Like = Annotated[
     list[str] | None,
     typer.Option("--like", help="Tile or OSM element that results shall also resemble. Repeat for several."),
@@ -38,8 +65,8 @@ Weight = Annotated[
     list[float] | None,
     typer.Option(
         "--weight",
-        help="Weight of a part of the query. Repeat it for each part, in this order: `--tile` or `--entity`, each "
-        "`--like`, each `--unlike`. Default: 1 for all.",
+        help="Weight of a part of the query. Repeat it for each part, in this order: `--tile`, `--entity`, `--at`, "
+        "`--text`, `--draw`, `--area`, each `--like`, each `--unlike`. Default: 1 for all.",
     ),
 ]
 Count = Annotated[int, typer.Option("--k", help="Number of similar tiles or elements to find, 1 to 1000.")]

@@ -23,9 +23,9 @@ def own_rows(vectors: Embeddings, level: Level, examples: Sequence[Example]) -> 
         if one.element is not None:
             osm_type, osm_id = one.element
             found |= (vectors["entity/osm_id"] == osm_id) & (vectors["entity/osm_type"] == osm_type)
-        elif one.tile is not None and level == "tile":
-            z, x, y = (vectors[f"tile/{axis}"] for axis in "zxy")
-            found |= (z == one.tile.z) & (x == one.tile.x) & (y == one.tile.y)
+        elif level == "tile":
+            named = {one.tile, *one.tiles} if one.tile is not None else set(one.tiles)
+            found[[row for tile in named if (row := vectors.tile_index.get(tile)) is not None]] = True
     return found
 
 
@@ -34,7 +34,7 @@ def same_group_rows(vectors: Embeddings, level: Level, examples: Sequence[Exampl
     z, x, y = (vectors[f"tile/{axis}"].astype(np.int64) for axis in "zxy")
     shift = np.maximum(z - GROUP_ZOOM, 0)
     found = np.zeros(vectors.n_tiles, np.bool_)
-    for tile in {one.tile for one in examples if one.tile is not None}:
+    for tile in {tile for one in examples for tile in (one.tile, *one.tiles) if tile is not None}:
         own = max(tile.z - GROUP_ZOOM, 0)
         found |= (x >> shift == tile.x >> own) & (y >> shift == tile.y >> own)
     return _of_level(found, vectors, level)

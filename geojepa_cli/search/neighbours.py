@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -31,6 +32,7 @@ class SearchRegion:
         store: opened `processed.h5` from which the embeddings were made.
         images: images of the region's tiles; None if the region has no images.
         limits: minimum and maximum number of entities in a tile. Tiles with fewer or more entities are not embedded.
+        tags: path of the region's `tags.h5`, the text embeddings of its tags; None if they are not needed.
     """
 
     name: str
@@ -38,6 +40,7 @@ class SearchRegion:
     store: RegionStore
     images: ImageStore | None = None
     limits: EntityLimits = DEFAULT_LIMITS
+    tags: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -29,11 +29,13 @@ class Source:
         regions: regions from which the query comes, with their embeddings. They may differ from the searched regions.
         level: `tile` to search tiles, `entity` to search entities.
         space: search space of the searched regions.
+        searched: regions to search.
     """
 
     regions: Sequence[SearchRegion]
     level: Level
     space: SearchSpace
+    searched: Sequence[SearchRegion] = ()
 
     def unit(self, vector: NDArray[np.floating]) -> NDArray[np.float64]:
         """Maps a model's vector [D] to a unit vector in the search space; zeros if it has no direction. float64 [D]"""
@@ -51,9 +53,15 @@ class Example:
         hit: vector of the tile or entity that the part names, in the regions of the `Source`; None if the part names
             neither, such as a text.
         tile: tile that the part names, or that contains its entity; None if there is none.
+        tiles: tiles of an area that the part names.
         element: type and id of the OSM element that the part names, or None.
         lon_lat: position in degrees, from which the distance of results is measured; None if the part has no position.
         tags: tags `key=value` of the part, with counts, to explain results.
+        scores: score of each searched vector, for a part that yields scores and no vector, such as a text. One array
+            per searched region, float64 [n]. None: the part yields a vector.
+        note: remark on how the part was understood, such as the distance to the nearest tile; empty if there is none.
+        matching: for a part that yields scores, a function from the number of a searched region and a row of a vector
+            to the tags of this result that match the part.
     """
 
     unit: NDArray[np.float64]
@@ -62,6 +70,26 @@ class Example:
     element: tuple[int, int] | None = None
     lon_lat: tuple[float, float] | None = None
     tags: Mapping[str, int] = field(default_factory=dict)
+    scores: Sequence[NDArray[np.float64]] | None = None
+    note: str = ""
+    matching: Callable[[int, int], Sequence[str]] | None = None
+    tiles: tuple[TileId, ...] = ()
+
+
+@dataclass(frozen=True)
+class Blend:
+    """A combined query: the score of a vector is `share` · cosine to `unit` + its value in `added`.
+
+    Attributes:
+        unit: unit vector in the search space; zeros if no part yields a vector. float64 [D]
+        share: weight of the cosine.
+        added: weighted sum of the scores of parts that yield scores, per searched region, float64 [n]; None if there is
+            no such part. Then `share` is 1.
+    """
+
+    unit: NDArray[np.float64]
+    share: float = 1.0
+    added: Sequence[NDArray[np.float64]] | None = None
 
 
 class QueryPart(Protocol):
@@ -146,3 +174,36 @@ def combine(parts: Sequence[QueryPart], examples: Sequence[Example]) -> NDArray[
         message += "the model has no input for it, or its vector is the mean of all vectors, or parts cancel each other"
         raise DataError(message, hints.again(space="raw"))
     return np.asarray(total / norm)
+
+
+def blend(parts: Sequence[QueryPart], examples: Sequence[Example]) -> Blend:
+    """Combines parts that yield vectors, and parts that yield scores, such as texts.
+
+    The vectors are combined by `combine`. The scores s are added with the weights of the same formula:
+
+        share · cos + Σ_like w · s / Σ_like w − 0.5 / n_unlike · Σ_unlike w · s
+
+    `share` is the part of the sum of weights that belongs to vectors: of Σ_like w or, if results shall resemble none of
+    the vectors, 0.5 / n_unlike · Σ_unlike w.
+
+    Raises:
+        DataError: the combined vector is zero.
+    """
+    pairs = list(zip(parts, examples, strict=True))
+    scored = [(part, one.scores) for part, one in pairs if one.scores is not None]
+    vectors = [(part, one) for part, one in pairs if one.scores is None]
+    if not scored:
+        return Blend(combine(parts, examples))
+    liked = sum(part.weight for part in parts if not part.unlike)
+    avoided = sum(part.unlike for part in parts)
+    factors = {id(part): -UNLIKE / avoided * part.weight if part.unlike else part.weight / liked for part in parts}
+    regions = len(scored[0][1])
+    added = [
+        np.sum([factors[id(part)] * scores[region] for part, scores in scored], axis=0) for region in range(regions)
+    ]
+    if not vectors:
+        return Blend(np.zeros_like(examples[0].unit), 0.0, added)
+    share = sum(factors[id(part)] for part, _ in vectors if not part.unlike)
+    share = share or -sum(factors[id(part)] for part, _ in vectors)
+    unit = combine([part for part, _ in vectors], [one for _, one in vectors])
+    return Blend(unit, float(share), added)

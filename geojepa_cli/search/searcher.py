@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from geojepa_cli.search.added_scores import Index, SummedIndex
 from geojepa_cli.search.engine import VectorIndex
 from geojepa_cli.search.exclusions import Mask, close_rows, own_rows, same_group_rows
 from geojepa_cli.search.neighbours import Hit, Level, SearchRegion, element_of_row, tile_of_row
@@ -41,12 +43,18 @@ class Searcher:
         """
         self.regions, self.level, self.column = regions, level, f"{level}/vector"
         self.space = SearchSpace.fit([region.vectors.statistics(self.column) for region in regions], form)
-        self._indexes = [VectorIndex(region.vectors[self.column], self.space) for region in regions]
+        self._indexes: list[Index] = [VectorIndex(region.vectors[self.column], self.space) for region in regions]
         self.searched = sum(map(len, self._indexes))
 
     def source(self, regions: Sequence[SearchRegion] | None = None) -> Source:
         """Returns what query parts read. The query comes from `regions`; by default, from the searched regions."""
-        return Source(self.regions if regions is None else regions, self.level, self.space)
+        return Source(self.regions if regions is None else regions, self.level, self.space, self.regions)
+
+    def with_scores(self, share: float, added: Sequence[NDArray[np.float64]]) -> Searcher:
+        """Returns a searcher by the sum of `share` · cosine and given scores, one array per region. float64 [n]"""
+        found = copy(self)
+        found._indexes = [SummedIndex(index, share, one) for index, one in zip(self._indexes, added, strict=True)]
+        return found
 
     def scores(self, query: Unit) -> list[NDArray[np.float32]]:
         """Returns the similarity of every vector to a unit query [D], for each region. float32 [n]"""

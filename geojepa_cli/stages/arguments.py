@@ -76,7 +76,13 @@ FLAGS = (
     "no_vectors",
 )
 # examples of arguments, as Python expressions for hints
-PATHS = {"pbf": '"map.osm.pbf"', "polygon": '"area.geojson"', "area": '"parks.geojson"', "out": '"report"'}
+PATHS = {
+    "pbf": '"map.osm.pbf"',
+    "polygon": '"area.geojson"',
+    "out": '"report"',
+    "draw": '"drawing.geojson"',
+    "area": '"parks.geojson"',
+}
 TEXT_OR_PATH = {
     "imagery": '"DIR"',
     "image_weights": '"FILE"',
@@ -88,6 +94,9 @@ TEXTS = {
     "tile": '"16_18052_25957"',
     "entity": '"way/123"',
     "space": '"centred"',
+    "at": '"-76.88,40.26"',
+    "text": '"school next to a motorway"',
+    "level": '"tile"',
     "merge": '"NAME"',
     "name": '"NAME"',
     "date": '"2024-01-01"',

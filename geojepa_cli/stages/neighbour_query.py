@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from geojepa_cli import hints
 from geojepa_cli.config.limits import EntityLimits
@@ -14,8 +13,10 @@ from geojepa_cli.errors import UsageError
 from geojepa_cli.stages.alpha import check_alpha
 from geojepa_cli.stages.entity_limits import check_tiles_left
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
+from geojepa_cli.stages.query_parts import FILES, SINGLE, Asked, check_level, make_parts
 from geojepa_cli.stages.stage import rebuilding
 from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.kinds import legal_name
 
 if TYPE_CHECKING:
     from geojepa_cli.search.neighbours import Level
@@ -53,6 +54,7 @@ class NeighbourQuery:
         """Returns the query as parameters of the artifact."""
         return {
             "query": [part.params() for part in self.parts],
+            **({"level": self.level} if all(part.level is None for part in self.parts) else {}),
             "space": self.space,
             "k": self.k,
             "exclude_same_group": self.exclude_same_group,
@@ -60,25 +62,35 @@ class NeighbourQuery:
             **({"alpha": self.alpha} if self.alpha else {}),
         }
 
-    def with_level(self) -> NeighbourQuery:
-        """Returns the query with the level of its parts, whose form must be checked.
+    def with_level(self, wanted: str | None = None) -> NeighbourQuery:
+        """Returns the query with the wanted level or, by default, that of its parts, whose form must be checked.
 
         Raises:
             UsageError: parts are of different levels, or `alpha` is not a number from 0 to 1, or given for tiles.
         """
-        from geojepa_cli.search.query import level_of
-
-        level = level_of(self.parts)
+        level = check_level(wanted, self.parts)
         if level == "tile" and check_alpha(self.alpha):
             message = "`--alpha` cannot be combined with `--tile`, or other tiles: it only changes vectors of entities"
             raise UsageError(message, hints.again(alpha=0))
         return replace(self, level=level)
 
     @property
+    def reads_tags(self) -> bool:
+        """True if the query has a text, which is matched with text embeddings of tags."""
+        return any(part.option == "--text" for part in self.parts)
+
+    @property
+    def title(self) -> str:
+        """The query in words, such as `school next to a motorway, not 16_18052_25957`."""
+        return ", ".join(f"{'not ' if part.unlike else ''}{part.text}" for part in self.parts)
+
+    @property
     def name(self) -> str:
         """Name of the query in the name of the artifact, such as `16_18052_25957` or `way-123+2` (two more parts)."""
         more = f"+{len(self.parts) - 1}" if len(self.parts) > 1 else ""
-        return self.parts[0].text.strip().replace("/", "-") + more
+        first = self.parts[0]
+        text = Path(first.text).stem if first.option in FILES else first.text.strip()
+        return legal_name(text.replace("/", "-").replace(".", "-"))[:60] + more
 
 
 def check_space(space: str) -> Form:
@@ -94,11 +106,7 @@ def check_space(space: str) -> Form:
 
 
 def make_query(
-    tile: str | None,
-    entity: str | None,
-    like: Sequence[str] | None,
-    unlike: Sequence[str] | None,
-    weight: Sequence[Any] | None,
+    asked: Asked,
     space: str,
     k: int,
     exclude_same_group: bool,
@@ -108,52 +116,14 @@ def make_query(
     """Returns a query. Its level is not known yet, and its parts are not checked. See `knn` for the arguments.
 
     Raises:
-        UsageError: arguments cannot be combined, there is no such space, or a weight is wrong.
+        UsageError: arguments cannot be combined, there is no such space, or a weight, text or place is wrong.
+        NotFoundError: a file does not exist.
+        DataError: a file with a drawing is damaged.
     """
-    if tile is not None and entity is not None:
-        raise UsageError("`--tile` cannot be combined with `--entity`", hints.instead(("--entity", entity)))
-    parts = _make_parts(tile, entity, like or (), unlike or (), weight or ())
+    if asked.tile is not None and asked.entity is not None:
+        raise UsageError("`--tile` cannot be combined with `--entity`", hints.instead(("--entity", asked.entity)))
+    parts = make_parts(asked)
     return NeighbourQuery(parts, "tile", check_space(space), k, exclude_same_group, min_distance_km, alpha)
-
-
-def _make_parts(
-    tile: str | None,
-    entity: str | None,
-    like: Sequence[str],
-    unlike: Sequence[str],
-    weight: Sequence[Any],
-) -> tuple[QueryPart, ...]:
-    """Returns the parts of a query, in this order: `tile` or `entity`, then each of `like`, then each of `unlike`.
-
-    Args:
-        tile, entity: query tile or query entity, or None.
-        like, unlike: tiles (`16_18052_25957`) or OSM elements (`way/123`).
-        weight: one positive number per part, in the order above. Empty: all weights are 1.
-
-    Raises:
-        UsageError: the number of weights differs from that of parts, or a weight is not a positive number.
-    """
-    from geojepa_cli.search.parts.entity import EntityPart
-    from geojepa_cli.search.parts.tile import TilePart
-
-    given = [("--tile", tile), ("--entity", entity), *(("--like", one) for one in like)]
-    named = [(option, text) for option, text in given if text is not None] + [("--unlike", one) for one in unlike]
-    weights = _weights(weight, len(named))
-    return tuple(
-        (EntityPart if option == "--entity" or "/" in text else TilePart)(text, option, value, option == "--unlike")
-        for (option, text), value in zip(named, weights, strict=True)
-    )
-
-
-def _weights(given: Sequence[Any], parts: int) -> list[float]:
-    for one in given:
-        if isinstance(one, bool) or not isinstance(one, numbers.Real) or not 0 < float(one) < math.inf:
-            raise UsageError(f"`--weight {one}`: expected a number above 0", hints.again(weight=["1"] * parts))
-    if given and len(given) != parts:
-        message = f"`--weight` is given {len(given)} times, expected once for each of the {parts} parts of the query: "
-        message += "`--tile` or `--entity`, then each `--like`, then each `--unlike`"
-        raise UsageError(message, hints.again(weight=["1"] * parts))
-    return [float(one) for one in given] or [1.0] * parts
 
 
 def check_form(regions: Sequence[Artifact], parts: Sequence[QueryPart], limits: EntityLimits) -> None:
@@ -169,7 +139,8 @@ def check_form(regions: Sequence[Artifact], parts: Sequence[QueryPart], limits: 
     wrong: tuple[str, str] | None = None
     try:
         if all(part.unlike for part in parts):
-            raise UsageError("`--tile`, `--entity` or `--like` is required")
+            expected = ", ".join(f"`--{name}`" for name in SINGLE)
+            raise UsageError(f"{expected} or `--like` is required")
         for part in parts:
             wrong = (part.option, part.text)
             part.params()

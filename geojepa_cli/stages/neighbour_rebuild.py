@@ -33,6 +33,7 @@ def rebuild_neighbours(remains: Remains) -> Hint:
         from_region=sources,
         exclude_same_group=params.get("exclude_same_group") is True,
         min_distance_km=number(params.get("min_distance_km")),
+        level=text(params.get("level")),
         space=space if (space := text(params.get("space"))) != DEFAULT_SPACE else None,
         html=params.get("html") is True,
         alpha=number(params.get("alpha")),
@@ -50,10 +51,18 @@ def _query_options(params: Mapping[str, Any], name: str) -> dict[str, hints.Valu
             osm_type, dash, osm_id = name.partition("-")
             tile, entity = (None, f"{osm_type}/{osm_id}") if dash else (name, None)
         return {"tile": tile, "entity": entity}
-    texts = [text(one.get("tile")) or text(one.get("entity")) or "" for one in parts]
-    unlike = [one.get("unlike") is True for one in parts]
+    texts = [text(one.get("tile")) or text(one.get("entity")) for one in parts]
+    named = [(shown, one.get("unlike") is True) for shown, one in zip(texts, parts, strict=True) if shown]
+    like = [shown for shown, avoided in named if not avoided]
+    options: dict[str, hints.Value] = {}
+    if like and texts[0] == like[0]:
+        first = like.pop(0)
+        options["entity" if "/" in first else "tile"] = first
+    for one in parts:
+        if isinstance(place := one.get("at"), list):
+            options["at"] = ",".join(f"{value}" for value in place)
+        options |= {"text": text(one.get("text"))} if "text" in one else {}
+        options |= {name: "FILE" for name in ("draw", "area") if name in one}
+    options |= {"like": like, "unlike": [shown for shown, avoided in named if avoided]}
     weights = [one.get("weight") for one in parts]
-    like = [shown for shown, avoided in zip(texts, unlike, strict=True) if not avoided]
-    options: dict[str, hints.Value] = {"entity" if "/" in like[0] else "tile": like[0]} if like else {}
-    options |= {"like": like[1:], "unlike": [shown for shown, avoided in zip(texts, unlike, strict=True) if avoided]}
     return options | ({"weight": [str(one) for one in weights]} if any(one != 1 for one in weights) else {})

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from geojepa_cli.config.limits import EntityLimits
+from geojepa_cli.stages.features import FILE as FEATURES_FILE
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.neighbour_query import NeighbourQuery
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
@@ -27,12 +28,14 @@ class Answer:
         neighbours: results, best first.
         stores: for each example and then each neighbour, the region that contains it.
         searched: number of searched vectors.
+        notes: for each part of the query, a remark on how it was understood; empty if there is none.
     """
 
     examples: list[tuple[int, SearchResult]]
     neighbours: list[SearchResult]
     stores: list[SearchRegion]
     searched: int
+    notes: Sequence[str] = ()
 
     @property
     def results(self) -> list[SearchResult]:
@@ -42,6 +45,8 @@ class Answer:
     def to_json(self, query: NeighbourQuery) -> dict[str, Any]:
         """Returns the query, its parts and the neighbours as JSON."""
         parts: list[dict[str, Any]] = [{**part.params(), "result": None} for part in query.parts]
+        for part, note in zip(parts, self.notes, strict=False):
+            part |= {"note": note} if note else {}
         for number, result in self.examples:
             parts[number]["result"] = result.to_json()
         return {
@@ -60,6 +65,7 @@ def open_regions(
     images: Sequence[Artifact | None],
     limits: EntityLimits,
     column: str,
+    tags: Sequence[Artifact | None] = (),
 ) -> list[SearchRegion]:
     """Opens regions with their embeddings and images.
 
@@ -79,8 +85,9 @@ def open_regions(
             RegionStore(region.file(PROCESSED_FILE), region.name),
             ImageStore(image.file(IMAGES_FILE), any_form=True) if image else None,
             limits,
+            tagged.file(FEATURES_FILE) if tagged else None,
         )
-        for region, made, image in zip(regions, embeddings, images, strict=True)
+        for region, made, image, tagged in zip(regions, embeddings, images, tags or [None] * len(regions), strict=True)
     ]
     for one in opened:
         one.vectors.check_source(one.store)
@@ -97,7 +104,7 @@ def search(query: NeighbourQuery, regions: Sequence[SearchRegion], sources: Sequ
         regions: regions to search.
         sources: regions from which the query comes.
     """
-    from geojepa_cli.search.query import combine
+    from geojepa_cli.search.query import blend
     from geojepa_cli.search.reasons import reason
     from geojepa_cli.search.results import describe_entity, describe_tile, top_percent
     from geojepa_cli.search.searcher import Searcher
@@ -107,9 +114,10 @@ def search(query: NeighbourQuery, regions: Sequence[SearchRegion], sources: Sequ
     source = searcher.source(sources)
     examples = [part.resolve(source) for part in query.parts]
     liked = [one for one, part in zip(examples, query.parts, strict=True) if not part.unlike]
-    hits = searcher.nearest(
-        combine(query.parts, examples), query.k, examples, query.exclude_same_group, query.min_distance_km, liked
-    )
+    asked = blend(query.parts, examples)
+    if asked.added is not None:
+        searcher = searcher.with_scores(asked.share, asked.added)
+    hits = searcher.nearest(asked.unit, query.k, examples, query.exclude_same_group, query.min_distance_km, liked)
     statistics = TagStatistics([region.store for region in regions])
 
     def describe(region: SearchRegion, hit: Hit, rank: int) -> SearchResult:
@@ -119,11 +127,18 @@ def search(query: NeighbourQuery, regions: Sequence[SearchRegion], sources: Sequ
 
     tags_of = tags_of_entity if query.level == "entity" else tags_of_tile
     wanted = merged([one.tags for one in liked])
+
+    def explain(hit: Hit) -> str:
+        matches = [f"matches: {', '.join(one.matching(hit.region, hit.row))}" for one in liked if one.matching]
+        if wanted:
+            matches.append(reason(wanted, tags_of(regions[hit.region], hit.row), statistics))
+        return "; ".join(filter(None, matches))
+
     named = [(number, one.hit) for number, one in enumerate(examples) if one.hit is not None]
     neighbours = [
         replace(
             describe(regions[hit.region], hit, rank),
-            reason=reason(wanted, tags_of(regions[hit.region], hit.row), statistics),
+            reason=explain(hit),
             top_percent=top_percent(hit.place, searcher.searched),
         )
         for rank, hit in enumerate(hits, start=1)
@@ -133,6 +148,7 @@ def search(query: NeighbourQuery, regions: Sequence[SearchRegion], sources: Sequ
         neighbours,
         [sources[hit.region] for _, hit in named] + [regions[hit.region] for hit in hits],
         searcher.searched,
+        [one.note for one in examples],
     )
 
 
@@ -168,10 +184,11 @@ def make_page(
         ("unlike" if query.parts[number].unlike else "also like", query.parts[number].weight, card)
         for number, card in zip(others, cards[1:], strict=False)
     ]
+    unnamed = len(answer.examples) < len(query.parts)
     bounds = [tiles_bounds(*(one.vectors[f"tile/{axis}"] for axis in "zxy")) for one in searched_regions]
     names = sorted({region.name for region in searched_regions})
     return render_page(
-        [cards[0], *cards[len(answer.examples) :]],
+        [*(cards[:1] if answer.examples else []), *cards[len(answer.examples) :]],
         model,
         names,
         answer.searched,
@@ -179,6 +196,8 @@ def make_page(
         credits,
         further,
         query.space,
+        query.title if unnamed else "",
+        bool(answer.examples),
     )
 
 

