@@ -35,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.text_precision import K, interval, precision
 from geojepa_cli import console, stages
 from geojepa_cli.search.space import SearchSpace
 from geojepa_cli.search.text import SOFTNESS, WORDS_WEIGHT, Phrase, split_phrases, words_of
@@ -50,7 +51,6 @@ from geojepa_cli.tags.encoder import load_text_encoder
 from geojepa_cli.tags.features import tag_texts
 from geojepa_cli.workspace.workspace import Workspace
 
-K = 8
 TUNED = 200
 Floats = NDArray[np.float64]
 Tags = tuple[tuple[str, str], ...]
@@ -172,12 +172,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for (preset, text), vector in zip(asked, vectors, strict=True):
             truth = hits[preset.name]
             for method, scores in _scores(tiles, maps, preset, text, vector, plain).items():
-                found.setdefault(method, []).append(_precision(scores, truth, options.seed))
+                found.setdefault(method, []).append(precision(scores, truth, options.seed))
             found.setdefault("base rate", []).append(float(truth.mean()))
             found.setdefault("best possible", []).append(min(K, int(truth.sum())) / K)
-        summary = {method: _interval(values) for method, values in found.items()}
+        summary = {method: interval(values) for method, values in found.items()}
         gain = np.array(found["tags, held out"]) - np.array(found["keywords"])
-        result[kind] = {"queries": len(asked), "precision_at_8": summary, "held out minus keywords": _interval(gain)}
+        result[kind] = {"queries": len(asked), "precision_at_8": summary, "held out minus keywords": interval(gain)}
     result["pairs"] = _pairs(tiles, tested, hits, encoder, options)
     console.emit_json("text_search", None, result)
     if options.out:
@@ -255,26 +255,12 @@ def _pairs(tiles: Tiles, tested: Sequence[Preset], hits: dict[str, Any], encoder
         ]
         keywords = [tiles.soft_maximum(tiles.shared_words(part, tiles.words)) for part in parts]
         truth = hits[one.name] & hits[other.name]
-        values["phrases"].append(_precision(np.mean(scores[1:], axis=0), truth, options.seed))
-        values["whole"].append(_precision(scores[0], truth, options.seed))
-        values["keywords"].append(_precision(np.mean(keywords, axis=0), truth, options.seed))
+        values["phrases"].append(precision(np.mean(scores[1:], axis=0), truth, options.seed))
+        values["whole"].append(precision(scores[0], truth, options.seed))
+        values["keywords"].append(precision(np.mean(keywords, axis=0), truth, options.seed))
         values["base rate"].append(float(truth.mean()))
         values["best possible"].append(min(K, int(truth.sum())) / K)
-    return {"queries": len(chosen), "precision_at_8": {name: _interval(one) for name, one in values.items()}}
-
-
-def _precision(scores: Floats, truth: NDArray[np.bool_], seed: int) -> float:
-    """Returns the fraction of hits among the best K tiles. Equal scores are ordered at random."""
-    order = np.lexsort((np.random.default_rng(seed).random(len(scores)), -np.round(scores, 9)))[:K]
-    return float(truth[order].mean())
-
-
-def _interval(values: Sequence[float] | Floats) -> dict[str, float]:
-    """Returns the mean, and its 95 % bootstrap interval over queries."""
-    given = np.asarray(values, np.float64)
-    means = np.random.default_rng(0).choice(given, (2000, len(given))).mean(1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return {"mean": round(float(given.mean()), 4), "low": round(float(low), 4), "high": round(float(high), 4)}
+    return {"queries": len(chosen), "precision_at_8": {name: interval(one) for name, one in values.items()}}
 
 
 def _present(schema: Path, tiles: Tiles) -> list[Preset]:

