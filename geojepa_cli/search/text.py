@@ -31,7 +31,7 @@ WORDS_WEIGHT = 0.2
 SOFTNESS = 0.01  # temperature of the soft maximum over the entities of a tile
 
 _JOINTS = re.compile(
-    r"\s*[,;+&]\s*|\s+(?:and|with|near|beside|along|alongside|next to|close to|adjacent to|together with"
+    r"\s*[,;+&]\s*|\s+(?:and|with|near|besid(?:e|es)|along|alongside|next to|close to|adjacent to|together with"
     r"|surrounded by|not far from|across from)\s+",
     re.IGNORECASE,
 )

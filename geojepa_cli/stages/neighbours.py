@@ -75,9 +75,7 @@ def knn(
     area: str | Path | None = None,
     level: str | None = None,
 ) -> Artifact:
-    """Finds the tiles or entities with embeddings most similar to those of a query: of one example, or of several.
-
-    Embeddings that do not exist yet are computed first.
+    """Finds the tiles or entities most similar to a query of one or several parts. Computes missing embeddings first.
 
     Args:
         workspace: workspace to read from and publish to.
@@ -86,10 +84,9 @@ def knn(
         k: number of neighbours to find.
         model: name of a model or baseline, or `models/` artifact. Default: the newest model, else the packaged one.
         region: names or artifacts of the regions to search. Default: all regions with a `features/` artifact.
-        exclude_same_group: leave out neighbours that are in the same zoom-14 tile as the query.
-        html: also make an HTML page with a map of the query and of each neighbour.
-        min_entities, max_entities: minimum and maximum number of entities in a tile. Default: 5 and 1250.
-        device, threads: device (`cpu`, `cuda` or `auto`) and number of threads; they do not change the result.
+        exclude_same_group, html: leave out neighbours in the zoom-14 tile of the query; also make an HTML page.
+        min_entities, max_entities: numbers of entities in a tile. Default: 5 and 1250.
+        device, threads: `cpu`, `cuda` or `auto`, and number of threads; they do not change the result.
         alpha: weight of the entity alone in the vectors of entities, 0 to 1 (ADR 24). Requires entities.
         space: form in which vectors are compared: `raw`, `centred` or `whitened` (ADR 26).
         like, unlike: further tiles or entities that results shall resemble, or must not resemble.
@@ -97,7 +94,7 @@ def knn(
         min_distance_km: smallest distance in km between the tile of a neighbour and those of the query.
         from_region: regions from which the query comes, if not from the searched regions.
         text, at: English words, such as `school next to a motorway` (ADR 31); place, such as `-76.88,40.26`.
-        draw, area: GeoJSON file with drawn entities, which have OSM tags as properties; file with polygons.
+        draw, area: GeoJSON file of drawn entities, with OSM tags as properties; file with polygons.
         level: `tile` or `entity`, what to search. Default: `entity` if the query has entities, otherwise `tile`.
 
     Returns:
@@ -111,8 +108,7 @@ def knn(
     check_device(device)
     limits = entity_limits(min_entities, max_entities)
     wanted = searchable_regions(workspace) if region is None else region
-    files = {"draw": None if draw is None else Path(draw), "area": None if area is None else Path(area)}
-    asked = Asked(tile, entity, at, text, like=like or (), unlike=unlike or (), weight=weight or (), **files)
+    asked = Asked(tile, entity, at, text, draw, area, like or (), unlike or (), weight or ())
     query = make_query(asked, space, k, exclude_same_group, min_distance_km, alpha)
     return _find(workspace, model, query, level, wanted, from_region, html, device, threads, limits)
 

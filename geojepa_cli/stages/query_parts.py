@@ -23,7 +23,7 @@ LEVELS = ("tile", "entity")
 
 @dataclass(frozen=True)
 class Asked:
-    """What the options of `knn` ask for.
+    """Parts of a query as the options of `knn` give them.
 
     Attributes:
         tile, entity: query tile or query entity, or None.
@@ -38,8 +38,8 @@ class Asked:
     entity: str | None = None
     at: str | None = None
     text: str | None = None
-    draw: Path | None = None
-    area: Path | None = None
+    draw: str | Path | None = None
+    area: str | Path | None = None
     like: Sequence[str] = ()
     unlike: Sequence[str] = ()
     weight: Sequence[Any] = ()
