@@ -99,6 +99,8 @@ class Tiles:
         self.first = np.flatnonzero(np.diff(self.tile, prepend=-1))
         self.table = np.stack([table[number] for number in range(len(table))]).astype(np.float64)
         self._sets = sets
+        counts = np.bincount(self.tag, minlength=len(self.tags))
+        self.certainty = counts / (counts + 2)
         self.embeddings = vectors
         self.words = [frozenset(words_of(f"{key} {value}")) for key, value in self.tags]
         self.described = [frozenset(words_of(self.texts[number])) for number in range(len(self.tags))]
@@ -108,9 +110,6 @@ class Tiles:
         found = np.zeros(self.count, np.bool_)
         numbers = [self.tags.get(tag) for tag in tags]
         if None in numbers:
-            return found
-        if len(numbers) == 1:
-            found[self.tile[self.tag == numbers[0]]] = True
             return found
         for tiles, ends, of_entity in self._sets:
             owner = csr.parents(ends)
@@ -162,10 +161,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     }
     tags = sorted({tag for one in tested for tag in one.tags})
     plain = dict(zip(tags, encoder.encode([f"{key}={value}" for key, value in tags]).astype(np.float64), strict=True))
-    result: dict[str, Any] = {
-        "regions": options.region, "model": options.model, "tiles": tiles.count, "present": len(presets),
-        "seed": options.seed,
-    }  # fmt: skip
+    result: dict[str, Any] = {name: getattr(options, name) for name in ("region", "model", "seed")}
+    result |= {"tiles": tiles.count, "present": len(presets)}
     for kind, asked in queries.items():
         vectors = encoder.encode([text for _, text in asked]).astype(np.float64)
         found: dict[str, list[float]] = {}
@@ -199,18 +196,12 @@ def _scores(
         found[f"tags without words, {name}"] = tiles.soft_maximum(one)
     for form, (units, matrix, centroids) in maps.items():
         for name, one in (("described", cosine), ("held out", held_out)):
-            weights = np.exp((one - one.max()) / 0.03) * maps_weight(tiles)
+            weights = np.exp((one - one.max()) / 0.03) * tiles.certainty
             found[f"prototypes {form}, {name}"] = units @ (weights @ centroids)
         found[f"ridge {form}, described"] = units @ (vector @ matrix)
     found["keywords"] = tiles.soft_maximum(words)
     found["keywords in descriptions"] = tiles.soft_maximum(described)
     return found
-
-
-def maps_weight(tiles: Tiles) -> Floats:
-    """Returns the weight of each tag by its number of tiles n: n / (n + 2). float64 [V]"""
-    counts = np.bincount(tiles.tag, minlength=len(tiles.tags))
-    return np.asarray(counts / (counts + 2))
 
 
 def _maps(tiles: Tiles) -> dict[str, tuple[Floats, Floats, Floats]]:

@@ -84,10 +84,9 @@ def knn(
         k: number of neighbours to find.
         model: name of a model or baseline, or `models/` artifact. Default: the newest model, else the packaged one.
         region: names or artifacts of the regions to search. Default: all regions with a `features/` artifact.
-        exclude_same_group: leave out neighbours that are in the same zoom-14 tile as the query.
-        html: also make an HTML page with a map of the query and of each neighbour.
-        min_entities, max_entities: minimum and maximum number of entities in a tile. Default: 5 and 1250.
-        device, threads: device (`cpu`, `cuda` or `auto`) and number of threads; they do not change the result.
+        exclude_same_group, html: leave out neighbours in the zoom-14 tile of the query; also make an HTML page.
+        min_entities, max_entities: numbers of entities in a tile. Default: 5 and 1250.
+        device, threads: `cpu`, `cuda` or `auto`, and number of threads; they do not change the result.
         alpha: weight of the entity alone in the vectors of entities, 0 to 1 (ADR 24). Requires entities.
         space: form in which vectors are compared: `raw`, `centred` or `whitened` (ADR 26).
         like, unlike: further tiles or entities that results shall resemble, or must not resemble.
@@ -95,7 +94,7 @@ def knn(
         min_distance_km: smallest distance in km between the tile of a neighbour and those of the query.
         from_region: regions from which the query comes, if not from the searched regions.
         text, at: English words, such as `school next to a motorway` (ADR 31); place, such as `-76.88,40.26`.
-        draw, area: GeoJSON file with drawn entities, which have OSM tags as properties; file with polygons.
+        draw, area: GeoJSON file of drawn entities, with OSM tags as properties; file with polygons.
         level: `tile` or `entity`, what to search. Default: `entity` if the query has entities, otherwise `tile`.
 
     Returns:

@@ -211,29 +211,6 @@ def test_wrong_queries_are_refused(
 POINT = {"type": "Point", "coordinates": [10.0, 50.0]}
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("{", "cannot be read as GeoJSON"),
-        ("[]", "cannot be read as GeoJSON"),
-        (_collection(), "is empty"),
-        (_collection(({}, POINT)), "feature 1: the feature has no tag"),
-        (_collection(({"highway": "stop"}, None)), "feature 1: there is no geometry"),
-        (_collection(({"highway": ["a"]}, POINT)), "`highway` is a list"),
-        (_collection(({"highway": "x" * 300}, POINT)), "more than 255"),
-        (_collection(({"a": "b"}, {"type": "Point", "coordinates": [400.0, 50.0]})), "not on the map"),
-        (_collection(({"a": "b"}, {"type": "MultiPoint", "coordinates": [[1, 1], [2, 2]]})), "MultiPoint"),
-        (
-            _collection(({"a": "b"}, {"type": "Polygon", "coordinates": [[[0, 0], [1, 1], [0, 1], [1, 0], [0, 0]]]})),
-            "not valid",
-        ),
-    ],
-)
-def test_bad_drawings_are_refused(tmp_path: Path, content: Any, message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        read_drawing(_write(tmp_path / "bad.geojson", content))
-
-
 def test_drawings_without_entities_or_with_several_are_refused(workspace: Workspace, tmp_path: Path) -> None:
     dropped = _write(tmp_path / "d.geojson", _collection(({"created_by": "x"}, {**POINT, "coordinates": at(0.5, 0.5)})))
     with pytest.raises(DataError, match="no entity that a model reads"):
