@@ -10,7 +10,6 @@ from typing import Any
 from geojepa_cli import hints
 from geojepa_cli.errors import NotFoundError, UsageError
 from geojepa_cli.hints import Hint
-from geojepa_cli.sources.table_files import GEOJSON, PARQUET
 from geojepa_cli.workspace.durable import file_sha256
 
 LEVELS = ("tile", "entity", "group")
@@ -119,6 +118,8 @@ def check_export_options(options: ExportOptions, level_given: bool, alpha: float
 
 
 def _check_file(path: Path) -> None:
+    from geojepa_cli.sources.table_files import GEOJSON, PARQUET
+
     if not path.is_file():
         raise NotFoundError(f"`{path}` is not a file", hints.again(area="FILE.geojson"))
     if path.suffix.lower() not in (*GEOJSON, *PARQUET):

@@ -15,7 +15,8 @@ from geojepa_cli import Workspace
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["tile"], ["pretrain"], ["probe"], ["probe-entities"], ["knn"], ["demo"], ["fetch"], ["sweep"]]
+    "command",
+    [[], ["tile"], ["pretrain"], ["probe"], ["probe-entities"], ["knn"], ["export"], ["demo"], ["fetch"], ["sweep"]],
 )
 def test_help_imports_neither_torch_nor_numpy(command: list[str]) -> None:
     script = (
