@@ -50,8 +50,7 @@ from geojepa_cli.tags.encoder import load_text_encoder
 from geojepa_cli.tags.features import tag_texts
 from geojepa_cli.workspace.workspace import Workspace
 
-K = 8
-TUNED = 200
+K, TUNED = 8, 200
 Floats = NDArray[np.float64]
 Tags = tuple[tuple[str, str], ...]
 
