@@ -27,9 +27,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import benchmarks.transfer as transfer
 from benchmarks.variants import SHORT, SIZE
 from geojepa_cli import console, stages
+from geojepa_cli.config.load import load_run_config
 from geojepa_cli.config.names import METRICS
 from geojepa_cli.evaluate.comparison import compare, score
 from geojepa_cli.evaluate.plots.training import TRAINING, Layout, Panel, plot_metrics
+from geojepa_cli.models.jepa.pretraining import ema_momentum
 from geojepa_cli.stages.embedding_model import find_model
 from geojepa_cli.train.log import read_metrics
 from geojepa_cli.workspace.artifact import Artifact
@@ -98,7 +100,11 @@ def measure(
     scores = {step: score(errors, step) for step in by_step}
     last = str(options.steps)
     best = min(scores, key=lambda step: scores[step])
-    lines = [{**line, "score": scores.get(str(line["step"]))} for line in read_metrics(made.file(METRICS))]
+    run = load_run_config("t.yaml", [f"{key}={json.dumps(value)}" for key, value in settings.items()]).train
+    lines = [
+        {**line, "score": scores.get(str(line["step"])), "ema_momentum": ema_momentum(run, line["done"])}
+        for line in read_metrics(made.file(METRICS))
+    ]
     lines = [{key: value for key, value in line.items() if value is not None} for line in lines]
     if options.out:
         options.out.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,8 @@ from geojepa_cli.commands.demo import demo
 from geojepa_cli.commands.doctor import doctor
 from geojepa_cli.commands.embed import embed
 from geojepa_cli.commands.examples import command_name, help_text
+from geojepa_cli.commands.explore import explore
+from geojepa_cli.commands.export import export
 from geojepa_cli.commands.fetch import fetch
 from geojepa_cli.commands.knn import knn
 from geojepa_cli.commands.parse_errors import describe_parse_error, flags_of, unknown_command
@@ -27,6 +29,7 @@ from geojepa_cli.commands.probe import probe
 from geojepa_cli.commands.probe_entities import probe_entities
 from geojepa_cli.commands.process import process
 from geojepa_cli.commands.report import report
+from geojepa_cli.commands.review import review
 from geojepa_cli.commands.sweep import sweep
 from geojepa_cli.commands.tile import tile
 from geojepa_cli.errors import GeojepaError, OtherRankError, io_error
@@ -74,7 +77,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_PREPARE, _USE = (fetch, tile, process, build_tasks, pretrain), (embed, probe, probe_entities, knn, demo, report, sweep)
+_PREPARE = (fetch, tile, process, build_tasks, pretrain)
+_USE = (embed, probe, probe_entities, knn, explore, review, export, demo, report, sweep)
 for _command in (*_PREPARE, *_USE, artifacts, doctor):
     app.command(name=command_name(_command), cls=_Command, help=help_text(_command))(_command)
 

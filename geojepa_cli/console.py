@@ -36,7 +36,7 @@ _NUMBER = re.compile(r"[-–]?|[-−+]?[\d,]*\.?\d+(e[-+]?\d+)?( ?%| [^\W\d]+)?\
 
 _out = RichConsole(highlight=False, soft_wrap=True, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
 _err = RichConsole(stderr=True, highlight=False, soft_wrap=True)
-_only_errors = False  # set in all processes of a training run but the first
+_only_errors = False  # set in all processes of a `torchrun` but the first
 
 
 def print_only_errors() -> None:

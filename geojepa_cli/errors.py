@@ -62,7 +62,7 @@ class InterruptedRunError(GeojepaError):
 
 
 class OtherRankError(GeojepaError):
-    """Another process of the same training run has failed or was stopped.
+    """Another process of the same run has failed or was stopped.
 
     That process prints the error. This process exits without a message.
     """

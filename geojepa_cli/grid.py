@@ -194,6 +194,22 @@ def from_tile_local(tile: TileId, xy: npt.ArrayLike) -> Floats:
     return np.stack(EnuFrame(west, south).to_lonlat(metres[..., 0], metres[..., 1]), axis=-1)
 
 
+def from_tiles_local(z: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike, xy: npt.ArrayLike) -> Floats:
+    """Converts tile-local coordinates of points in several tiles to degrees, as `from_tile_local` does for one tile.
+
+    Args:
+        z, x, y: tile of each point, [n].
+        xy: tile-local coordinates of each point, [n, 2].
+
+    Returns:
+        (lon, lat) of each point, float64 [n, 2].
+    """
+    west, south, east, _ = np.moveaxis(tiles_bounds(z, x, y), -1, 0)
+    frame = EnuFrame(west, south)
+    metres = np.asarray(xy, np.float64) * frame.to_enu(east, south)[0][:, None]
+    return np.stack(frame.to_lonlat(metres[:, 0], metres[:, 1]), axis=-1)
+
+
 def _corner(z: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Floats, Floats]:
     """Returns the longitude and the latitude of the north-west corner of each tile, in degrees."""
     size = np.exp2(np.asarray(z, np.float64))

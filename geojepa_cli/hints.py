@@ -25,6 +25,7 @@ GLOBAL = ("--workspace", "--debug")
 # options that are copied to a hint that runs the failed command with other arguments
 KEPT = ("--region", "--model", "--masked", "--head", "--k", "--html", "--exclude-same-group")
 ARGUMENTS = {"sweep": 1}  # number of arguments of commands that have arguments, not only options
+ON_RANKS = ("pretrain", "embed")  # commands that `torchrun` can run on several processes
 OF_A_REGION = ("tile", "process", "build-tasks", "pretrain", "embed", "probe", "knn")
 
 
@@ -266,9 +267,9 @@ def as_options(named: Mapping[str, Value]) -> tuple[Option, ...]:
 def program(command: str) -> list[str]:
     """Returns the first words of the command line that runs a geojepa command: the program and its options.
 
-    The program is `geojepa`, or `torchrun` if `torchrun` started this process and `command` is `pretrain`.
+    The program is `geojepa`, or `torchrun` if `torchrun` started this process and can run `command`.
     """
-    if command != "pretrain" or "TORCHELASTIC_RUN_ID" not in os.environ:
+    if command not in ON_RANKS or "TORCHELASTIC_RUN_ID" not in os.environ:
         return [PROGRAM]
     nodes, processes = os.environ.get("GROUP_WORLD_SIZE", "1"), os.environ.get("LOCAL_WORLD_SIZE", "1")
     several = [] if nodes == "1" else ["--nnodes", nodes]

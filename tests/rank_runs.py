@@ -89,6 +89,8 @@ def exchange(ranks: Ranks) -> dict[str, object]:
         "numbers": ranks.sum_numbers([1.5, ranks.rank]),
         "terms": ranks.sum_terms({"both": 1.0, f"only {ranks.rank}": 2.0}),
         "text": ranks.share(f"grün {ranks.rank}"),
+        "texts": ranks.texts("é" * ranks.rank),
+        "taken": [list(ranks.take(5)), list(ranks.take(0)), list(ranks.take(3))],
     }
 
 

@@ -39,6 +39,10 @@ knn --tile TILE --threads 0
 knn --tile TILE --threads 1000
 knn --taile TILE
 knn --tile TILE --neighbours 3
+explore --basemap foo --host 999.1.2.3
+explore --port 99999 --space x
+explore --model demoo --space x
+explore --region demoo --space x
 probe-entities
 probe-entities --task road_clas
 probe-entities --task nothing.yaml

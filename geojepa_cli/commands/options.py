@@ -35,6 +35,14 @@ ModelName = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Threads = Annotated[int, typer.Option("--threads", help="Number of CPU threads. Does not affect the result.")]
+Ray = Annotated[
+    bool,
+    typer.Option(
+        "--ray",
+        help="Run on the Ray cluster at the address in RAY_ADDRESS or, if it is not set, with Ray on this computer. "
+        "Requires the extra `scale`.",
+    ),
+]
 Seed = Annotated[int, typer.Option("--seed", help="Random seed, 0 or more. Each seed makes a separate artifact.")]
 Device = Annotated[
     str, typer.Option("--device", help="Device for the model: `cpu`, `cuda`, or `auto` (CUDA if available).")
@@ -73,6 +81,14 @@ def default_threads() -> int:
     """
     cores = len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     return min(max(cores, 1), MAX_THREADS)
+
+
+def threads_of_worker(workers: int, ray: bool) -> int:
+    """Returns the default number of threads of each of several processes that run at the same time.
+
+    Ray runs as many processes as there are cores, so each has one thread.
+    """
+    return 1 if ray and workers < 2 else max(default_threads() // max(workers, 1), 1)
 
 
 def workspace(ctx: typer.Context) -> Workspace:

@@ -1,23 +1,36 @@
-"""`geojepa probe`: measures how well embeddings predict the label of a task, compared with two baselines."""
+"""`geojepa probe`: measures how well embeddings predict the label of a task, or find tiles with the same feature."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 import typer
 
-from geojepa_cli import console, stages
+from geojepa_cli import console, hints, stages
 from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.probe import print_probe
+from geojepa_cli.commands.tables.retrieval import print_retrieval
 from geojepa_cli.config.language_model import TILES, with_language_models
+from geojepa_cli.errors import UsageError
 from geojepa_cli.stages.probes import REPORT_FILE
+from geojepa_cli.stages.retrieval_plan import K
+from geojepa_cli.workspace.artifact import Artifact
+
+ONLY_RETRIEVAL = ("space", "k")
+ONLY_HEADS = (
+    *("head", "seeds", "labels", "fold", "embeddings", "without_shared"),
+    *("base_url", "api_key_env", "max_cost", "price_in", "price_out", "tiles"),
+)
 
 TaskNames = Annotated[
     list[str] | None,
     typer.Option(
         "--task",
-        help="Name of a task that was built by `build-tasks`. Repeat for several. Default: all of them.",
+        help="Name of a task that was built by `build-tasks`. Repeat for several. Default: all of them. With "
+        "`--retrieval`: map feature such as `cemetery`, or entity task such as `building_class`, or the path "
+        "of a YAML file that defines another. Default: all map features of the package.",
     ),
 ]
 ModelNames = Annotated[
@@ -98,7 +111,28 @@ VectorFiles = Annotated[
     ),
 ]
 
+Retrieval = Annotated[
+    bool,
+    typer.Option(
+        "--retrieval",
+        help="Test searches instead of heads: does a search with a tile find others with the same map feature, or a "
+        "search with an entity others of its class? `--masked` hides what defines the feature or class.",
+    ),
+]
+Spaces = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--space",
+        help="With `--retrieval`: space in which vectors are compared, `raw`, `centred` or `whitened`. Repeat for "
+        "several. Default: that of `knn`.",
+    ),
+]
+Neighbours = Annotated[
+    int | None, typer.Option("--k", help=f"With `--retrieval`: number of nearest tiles that count. Default: {K}.")
+]
 
+
+@example(retrieval=True, masked=True, space=["raw", "centred", "whitened"])
 @example(task="max_speed", embeddings="mine=vectors.parquet")
 @example(task="max_speed", masked=True)
 def probe(
@@ -129,18 +163,51 @@ def probe(
     price_in: PriceIn = None,
     price_out: PriceOut = None,
     tiles: Tiles = None,
+    retrieval: Retrieval = False,
+    space: Spaces = None,
+    k: Neighbours = None,
     device: options.Device = "auto",
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
     """Test how well the embeddings of models predict the labels of tasks. Computes missing embeddings first."""
     workspace = options.workspace(ctx)
+    _check_kind(ctx, retrieval)
+    if retrieval:
+        k = K if k is None else k
+        made = stages.probe_retrieval(workspace, task, model, region, masked, space, k, seed, device, threads)
+        _print(made, json, print_retrieval)
+        return
     models = with_language_models(model, base_url, api_key_env, max_cost, price_in, price_out, tiles)
     given = (models, region, masked, head, seed, without_shared, device, threads, seeds, labels, fold, embeddings)
     made = stages.probe(workspace, task, *given)
+    _print(made, json, print_probe)
+
+
+def _check_kind(ctx: typer.Context, retrieval: bool) -> None:
+    """Checks that all options belong to the kind of probe: searches with `--retrieval`, or heads without it.
+
+    Raises:
+        UsageError: an option belongs to the other kind.
+    """
+    for param in ctx.command.params:
+        if param.name in (ONLY_HEADS if retrieval else ONLY_RETRIEVAL) and _is_given(ctx, param.name):
+            option = param.opts[0]
+            if retrieval:
+                message = f"`{option}` cannot be combined with `--retrieval`, which trains no heads"
+                raise UsageError(message, hints.instead(("--retrieval", None)))
+            raise UsageError(f"`{option}` requires `--retrieval`", hints.again(retrieval=True))
+
+
+def _is_given(ctx: typer.Context, name: str) -> bool:
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _print(made: Sequence[Artifact], json: bool, show: Callable[[dict[str, Any], Artifact], None]) -> None:
     reports = [(artifact, artifact.read_json(REPORT_FILE)) for artifact in made]
     if json:
         console.emit_json_each("probe", [(artifact.ref, report) for artifact, report in reports])
         return
     for artifact, report in reports:
-        print_probe(report, artifact)
+        show(report, artifact)

@@ -38,14 +38,7 @@ def sweep(
     workers: Annotated[
         int, typer.Option("--workers", help="Number of models to train at the same time, each in its own process.")
     ] = 1,
-    ray: Annotated[
-        bool,
-        typer.Option(
-            "--ray",
-            help="Train on the Ray cluster at the address in RAY_ADDRESS or, if it is not set, with Ray on this "
-            "computer. Requires the extra `scale`.",
-        ),
-    ] = False,
+    ray: options.Ray = False,
     device: options.Device = "auto",
     threads: Annotated[
         int | None,

@@ -66,17 +66,59 @@ def embed_region(
         DataError: no tiles are selected, the selected tiles have no input for the model, or the model returned
             a value that is not finite.
     """
+    return embed_chunks(open_chunks(store, view, embedder, folder, attributes, device), folder, meter)
+
+
+def embed_chunks(chunks: Chunks, folder: Path, meter: Meter) -> dict[str, int]:
+    """Makes the chunks that do not exist yet, and writes `embeddings.h5`. Returns the counts of `embed_region`."""
+    for number in range(len(chunks)):
+        chunks.make(number)
+        meter.update(min((number + 1) * CHUNK_TILES, chunks.n_tiles))
+    return chunks.join(folder / FILE)
+
+
+def open_chunks(
+    store: TileStore,
+    view: View,
+    embedder: Embedder,
+    folder: Path,
+    attributes: Mapping[str, str],
+    device: torch.device | str = "cpu",
+) -> Chunks:
+    """Returns the chunks of a region. Several processes can make different chunks at the same time.
+
+    The arguments and errors are those of `embed_region`.
+    """
     if not len(view.tiles):
         names = ", ".join(f"`{region.name}`" for region in store.regions)
         raise DataError(f"region {names} has no tile to embed", hints.run("artifacts"))
-    region = _Region(store, view, embedder, torch.device(device))
-    chunks = _Chunks(region, folder / CHUNKS, attributes)
-    for number in range(len(chunks)):
-        chunks.make(number)
-        meter.update(min((number + 1) * CHUNK_TILES, len(view.tiles)))
-    write_embeddings(folder / FILE, chunks, attributes, region.tile_width, region.entity_width)
-    shutil.rmtree(folder / CHUNKS)
-    return {"tiles": len(view.tiles), "entities": int(region.lengths.sum()), "width": region.entity_width}
+    return Chunks(_Region(store, view, embedder, torch.device(device)), folder / CHUNKS, attributes)
+
+
+def chunk_sizes(tiles: int) -> list[int]:
+    """Returns the number of tiles of each chunk of a region with the given number of tiles to embed."""
+    return [min(CHUNK_TILES, tiles - begin) for begin in range(0, tiles, CHUNK_TILES)]
+
+
+def embed_tiles(store: TileStore, view: View, embedder: Embedder, width: int, device: str = "cpu") -> NDArray[Any]:
+    """Returns vectors of the tiles that a view selects, float32 [n, width]. Zeros for tiles without entity or image.
+
+    Args:
+        store: dataset with one or several regions.
+        view: selection of the tiles to embed and of the entities and tags that the model sees.
+        embedder: model, already on `device`.
+        width: number of dimensions of a tile vector.
+        device: device of the model.
+    """
+    found, lengths = np.zeros((len(view.tiles), width), np.float32), store.lengths(view)
+    shown = lengths > 0
+    if IMAGES & embedder.needs:
+        shown |= store.image_rows[view.tiles] >= 0
+    region = _Region(store, view, embedder, torch.device(device)) if shown.any() else None
+    for rows in np.array_split(np.flatnonzero(shown), range(CHUNK_TILES, int(shown.sum()), CHUNK_TILES)):
+        if region is not None:
+            found[rows] = _embed(region, view.tiles[rows], lengths[rows]).tiles.numpy()
+    return found
 
 
 class _Region:
@@ -136,15 +178,20 @@ class _Region:
         return self.view.tiles[shown][:1]
 
 
-class _Chunks(Sequence[Columns]):
+class Chunks(Sequence[Columns]):
     """Chunks of consecutive tiles. Each chunk is a dict from column names of `embeddings.h5` to arrays."""
 
     def __init__(self, region: _Region, folder: Path, attributes: Mapping[str, str]) -> None:
         self._region, self._folder, self._attributes = region, folder, dict(attributes)
         folder.mkdir(exist_ok=True)
 
+    @property
+    def n_tiles(self) -> int:
+        """Number of tiles to embed."""
+        return len(self._region.view.tiles)
+
     def __len__(self) -> int:
-        return -(-len(self._region.view.tiles) // CHUNK_TILES)
+        return len(chunk_sizes(self.n_tiles))
 
     @overload
     def __getitem__(self, number: int) -> Columns: ...
@@ -170,6 +217,13 @@ class _Chunks(Sequence[Columns]):
         vectors = _embed(self._region, tiles, lengths)
         tensors = {"tiles": vectors.tiles, "entities": vectors.entities}
         save_tensors(self._path(number), tensors, {"of": self._identity(number)})
+
+    def join(self, path: Path) -> dict[str, int]:
+        """Writes `embeddings.h5` from all chunks, and deletes their files. Returns the counts of `embed_region`."""
+        region = self._region
+        write_embeddings(path, self, self._attributes, region.tile_width, region.entity_width)
+        shutil.rmtree(self._folder)
+        return {"tiles": self.n_tiles, "entities": int(region.lengths.sum()), "width": region.entity_width}
 
     def _read(self, number: int) -> BatchVectors | None:
         """Reads the vectors of a chunk. Returns None if the file is missing, damaged, or made from other inputs."""

@@ -119,6 +119,21 @@ def reference_vectors(
     return _collect(store, view, pieces, TAGS_ONLY, compute, progress)
 
 
+def shape_vectors(store: TileStore, view: View, pieces: Rows) -> Vectors:
+    """Computes size and shape of entities, see `shape_features`. float32 [n, 14]
+
+    Args:
+        store: dataset with the entities.
+        view: selection of tiles that contains all tiles of the entities.
+        pieces: rows of the n entities' pieces in the dataset, ascending, int64.
+    """
+
+    def compute(batch: TileBatch, rows: Rows) -> Mapping[str, torch.Tensor]:
+        return {SHAPE: shape_features(batch)[torch.from_numpy(rows)]}
+
+    return _collect(store, view, pieces, TAGS_ONLY, compute, lambda done: None)[SHAPE]
+
+
 def shape_features(batch: TileBatch) -> torch.Tensor:
     """Returns size and proportions of each entity, float32 [T, 14].
 

@@ -161,6 +161,16 @@ def drawn_lines(attribution: Sequence[str]) -> list[str]:
     )
 
 
+def tile_width(config: TileConfig) -> int:
+    """Returns the number of values of a tile vector of a model with this configuration."""
+    model = config.model
+    if isinstance(model, ModelConfig):
+        return _POOLINGS[model.pooling][1] * model.embed_dim + model.summary_dim + model.sketch_dim
+    if isinstance(config, LmaeConfig) and config.model.pooling == "max_mean":
+        return 2 * model.embed_dim
+    return model.embed_dim
+
+
 def tiles_left_out(config: TileConfig) -> str | None:
     """Returns the tiles that a training run with this configuration does not use. None if it uses all tiles."""
     data = config.data

@@ -81,7 +81,17 @@ def shipped_card(facts: ShippingFacts, config: PretrainConfig, tile_width: int, 
         last_line: metrics in the last line of `metrics.jsonl`, by name. Empty if unknown.
     """
     sections = _sections(facts, config, tile_width, last_line)
-    return with_header(_header(facts, config, tile_width), join_sections(sections))
+    header = card_header(
+        facts.name,
+        "odbl",
+        _description(config),
+        tile_width,
+        facts.text_encoder,
+        facts.regions,
+        facts.attribution,
+        facts.figures,
+    )
+    return with_header(header, join_sections(sections))
 
 
 def read_header(card: str, source: str) -> CardHeader:
@@ -113,37 +123,56 @@ def read_header(card: str, source: str) -> CardHeader:
     return CardHeader(regions, attribution, encoder)
 
 
-def _header(facts: ShippingFacts, config: PretrainConfig, tile_width: int) -> dict[str, Any]:
+def card_header(
+    name: str,
+    license_: str,
+    description: str,
+    dimension: int,
+    text_encoder: str | None,
+    regions: Sequence[str],
+    attribution: Sequence[str],
+    figures: Sequence[Figure],
+) -> dict[str, Any]:
     """Returns the header of a model card.
 
     It has the fields that the Hugging Face Hub and geoembeddings.org read, and the fields of `CardHeader`.
+
+    Args:
+        name: name of the model.
+        license_: licence of the weights, such as `odbl`.
+        description: one sentence about the model.
+        dimension: number of values of a tile vector.
+        text_encoder: name of the text encoder whose tag embeddings the model reads; None if it reads none.
+        regions: names of the regions that the model was trained on.
+        attribution: attribution lines of the training data.
+        figures: measured scores.
     """
     header: dict[str, Any] = {
-        "license": "odbl",
+        "license": license_,
         "library_name": "geojepa",
         "tags": ["openstreetmap", "geospatial", "jepa", "self-supervised", "embeddings"],
         "datasets": ["openstreetmap"],
-        "metrics": sorted({figure.metric for figure in facts.figures}),
+        "metrics": sorted({figure.metric for figure in figures}),
         "provider": "geojepa",
-        "description": _description(config),
+        "description": description,
         "embedding_spatial_types": ["scene", "patch"],
         "embedding_temporal_type": ["single-date"],
         "embedding_spatial_context": _CONTEXT,
-        "embedding_dimension": tile_width,
-        "text_encoder": facts.text_encoder,
-        "training_regions": list(facts.regions),
-        "attribution": list(facts.attribution),
+        "embedding_dimension": dimension,
+        "text_encoder": text_encoder,
+        "training_regions": list(regions),
+        "attribution": list(attribution),
     }
-    if facts.figures:
+    if figures:
         results = [
             {
                 "task": {"type": figure.task},
                 "dataset": {"name": figure.dataset, "type": "openstreetmap"},
                 "metrics": [{"type": figure.metric, "name": figure.metric, "value": figure.value}],
             }
-            for figure in facts.figures
+            for figure in figures
         ]
-        header["model-index"] = [{"name": facts.name, "results": results}]
+        header["model-index"] = [{"name": name, "results": results}]
     return header
 
 

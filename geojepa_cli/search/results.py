@@ -120,7 +120,7 @@ def describe_tile(region: SearchRegion, hit: Hit, rank: int, statistics: TagStat
     tile = _tile_of(region.store, row)
     west, south, east, north = tile_bounds(*tile)
     lon, lat = (west + east) / 2, (south + north) / 2
-    tags = _distinctive_tags(tags_of_tile(region, hit.row), statistics)
+    tags = distinctive_tags(tags_of_tile(region, hit.row), statistics)
     url = f"{OSM}/#map={min(19, tile.z + 1)}/{lat:.5f}/{lon:.5f}"
     return _result(region, hit, rank, row, last - first, None, (lon, lat), tags, url)
 
@@ -143,7 +143,7 @@ def describe_entity(region: SearchRegion, hit: Hit, rank: int) -> SearchResult:
     order = sorted(item.tags, key=lambda key: (ORDER_OF_KEYS.get(key, len(ORDER_OF_KEYS)), key))
     tags = tuple((f"{key}={item.tags[key]}", 1) for key in order)
     entity = EntityRef(item.ref, version, vectors.record_id(hit.row), piece)
-    centre = _centre(item, _tile_of(region.store, row))
+    centre = centre_of(item, _tile_of(region.store, row))
     return _result(region, hit, rank, row, last - first, entity, centre, tags, f"{OSM}/{item.ref}")
 
 
@@ -183,7 +183,7 @@ def _tile_of(store: RegionStore, row: int) -> TileId:
     return TileId(*(int(store[f"tile/{axis}"][row]) for axis in "zxy"))
 
 
-def _centre(item: MapObject, tile: TileId) -> tuple[float, float]:
+def centre_of(item: MapObject, tile: TileId) -> tuple[float, float]:
     """Returns the centre (lon, lat), in degrees, of the part of an OSM element that lies inside a tile.
 
     This is the centre of the part's bounding box, or the centre of the tile if the element covers the whole tile.
@@ -196,8 +196,8 @@ def _centre(item: MapObject, tile: TileId) -> tuple[float, float]:
     return lon, lat
 
 
-def _distinctive_tags(tags: Mapping[str, int], statistics: TagStatistics) -> tuple[tuple[str, int], ...]:
-    """Returns the tags that are frequent in a tile and rare in the searched regions (by tf-idf), with counts."""
+def distinctive_tags(tags: Mapping[str, int], statistics: TagStatistics) -> tuple[tuple[str, int], ...]:
+    """Returns the tags that are frequent in a tile and rare in all given regions (by tf-idf), with counts."""
     ordered = sorted(tags.items(), key=lambda entry: (-entry[1] * statistics.weight(entry[0]), entry[0]))
     return tuple(ordered[:MAX_TAGS])
 

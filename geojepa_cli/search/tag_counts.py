@@ -6,6 +6,9 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from geojepa_cli.search.neighbours import SearchRegion
 from geojepa_cli.store.reader import RegionStore
 
@@ -42,11 +45,14 @@ class TagStatistics:
 
 def tags_of_tile(region: SearchRegion, row: int) -> Counter[str]:
     """Counts the tags of main keys of the entities of a tile, given by its row in the embeddings."""
-    store = region.store
     first, last = (int(end) for end in region.vectors["entity/cu_seqlens"][row : row + 2])
+    return tags_of_pieces(region.store, region.vectors["entity/piece"][first:last].astype(np.int64))
+
+
+def tags_of_pieces(store: RegionStore, pieces: NDArray[np.int64]) -> Counter[str]:
+    """Counts the tags of main keys of entities, given by their rows in the table `piece/`."""
     offsets, vocab = store["object/tags"], store["tag/vocab"]
     found: Counter[int] = Counter()
-    pieces = region.vectors["entity/piece"][first:last].astype("int64")
     for element in store["piece/object"][pieces].tolist():
         found.update(vocab[int(offsets[element]) : int(offsets[element + 1])].tolist())
     return Counter({tag: count for entry, count in found.items() if (tag := _main_tag(store, entry)) is not None})

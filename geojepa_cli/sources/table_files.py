@@ -17,7 +17,7 @@ DELIMITERS = ",;\t|"
 WGS84 = "OGC:CRS84"  # longitude before latitude
 
 
-def read_table(path: Path) -> RawTable:
+def read_table(path: Path, option: str = "labels") -> RawTable:
     """Reads a table from a CSV, GeoJSON or Parquet file. The file name's extension determines the format.
 
     CSV files are UTF-8, with or without a byte order mark, and separated by `,`, `;`, `|` or tabs. A GeoJSON file is a
@@ -30,15 +30,17 @@ def read_table(path: Path) -> RawTable:
     """
     suffix = path.suffix.lower()
     if not path.is_file():
-        raise NotFoundError(f"`{path}` is not a file", hints.again(labels="FILE"))
+        raise NotFoundError(f"`{path}` is not a file", hints.again(**{option: "FILE"}))
     if suffix in CSV:
-        return _read_csv(path)
+        return _read_csv(path, option)
     if suffix in GEOJSON:
-        return _read_geojson(path)
+        return _read_geojson(path, option)
     if suffix in PARQUET:
         return _read_parquet(path)
     expected = "expected CSV (.csv), GeoJSON (.geojson) or Parquet (.parquet)"
-    raise UsageError(f"`{path}` has an unknown format `{suffix or path.name}`: {expected}", hints.again(labels="FILE"))
+    raise UsageError(
+        f"`{path}` has an unknown format `{suffix or path.name}`: {expected}", hints.again(**{option: "FILE"})
+    )
 
 
 def parquet_file(path: Path) -> tuple[Any, bytes | None]:
@@ -59,17 +61,17 @@ def parquet_file(path: Path) -> tuple[Any, bytes | None]:
     return opened, (opened.metadata.metadata or {}).get(b"geo")
 
 
-def _text(path: Path, form: str) -> str:
+def _text(path: Path, form: str, option: str) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         found = f"byte {error.start:,} is not UTF-8"
         again = hints.again().after(hints.shell("iconv", "-f", "latin1", "-t", "utf-8", str(path), "-o", "FILE"))
-        raise DataError(f"`{path}` cannot be read as {form}: {found}", again.adding(labels="FILE")) from error
+        raise DataError(f"`{path}` cannot be read as {form}: {found}", again.adding(**{option: "FILE"})) from error
 
 
-def _read_csv(path: Path) -> RawTable:
-    text = _text(path, "CSV")
+def _read_csv(path: Path, option: str) -> RawTable:
+    text = _text(path, "CSV", option)
     if not text.strip():
         raise empty_table(path)
     delimiter = _delimiter(text)
@@ -110,12 +112,12 @@ def _delimiter(text: str) -> str:
     return max(DELIMITERS, key=cells)  # the first of the best
 
 
-def _read_geojson(path: Path) -> RawTable:
+def _read_geojson(path: Path, option: str) -> RawTable:
     import numpy as np
     import shapely
 
     try:
-        content = json.loads(_text(path, "GeoJSON") or "null")
+        content = json.loads(_text(path, "GeoJSON", option) or "null")
     except (ValueError, RecursionError) as error:
         raise unreadable(path, "GeoJSON", error) from error
     if content is None:

@@ -14,12 +14,17 @@ from geojepa_cli.stages.file_labels import build_labels  # isort: skip
 from geojepa_cli.stages.task_analysis import analyze_task  # isort: skip
 from geojepa_cli.stages.exports import export_task  # isort: skip
 from geojepa_cli.stages.models import pretrain  # isort: skip
-from geojepa_cli.stages.embeddings import embed  # isort: skip
+from geojepa_cli.stages.embedding_runs import embed  # isort: skip
 from geojepa_cli.stages.probes import probe  # isort: skip
 from geojepa_cli.stages.entity_probes import probe_entities  # isort: skip
+from geojepa_cli.stages.retrieval import probe_retrieval  # isort: skip
 from geojepa_cli.stages.reports import report  # isort: skip
 from geojepa_cli.stages.sweeps import plan_sweep, sweep  # isort: skip
 from geojepa_cli.stages.neighbours import knn  # isort: skip
+from geojepa_cli.stages.reviews import review  # isort: skip
+from geojepa_cli.stages.vector_exports import export  # isort: skip
+from geojepa_cli.stages.model_exports import export_model  # isort: skip
+from geojepa_cli.stages.explore import explore  # isort: skip
 from geojepa_cli.stages.demo import demo  # isort: skip
 from geojepa_cli.stages.artifacts import artifacts, prune, verify  # isort: skip
 
@@ -36,10 +41,15 @@ __all__ = [  # noqa: RUF022
     "embed",
     "probe",
     "probe_entities",
+    "probe_retrieval",
     "report",
     "plan_sweep",
     "sweep",
     "knn",
+    "review",
+    "export",
+    "export_model",
+    "explore",
     "demo",
     "artifacts",
     "verify",

@@ -57,6 +57,8 @@ RANGES = {
     "per_class": Range(1, 1_000_000, 1000),
     "workers": Range(1, 256, 2),
     "steps": Range(1, 2**31 - 1, 100),
+    "dimensions": Range(1, 65_536, 96),
+    "port": Range(0, 65_535, 0),
 }
 FLAGS = (
     "masked",
@@ -70,14 +72,16 @@ FLAGS = (
     "unfinished",
     "context",
     "ray",
+    "all_regions",
+    "no_vectors",
 )
 # examples of arguments, as Python expressions for hints
 PATHS = {
     "pbf": '"map.osm.pbf"',
     "polygon": '"area.geojson"',
-    "out": '"report"',
+    "area": '"parks.geojson"',
     "draw": '"drawing.geojson"',
-    "area": '"area.geojson"',
+    "out": '"report"',
 }
 TEXT_OR_PATH = {
     "imagery": '"DIR"',
@@ -111,8 +115,14 @@ TEXTS = {
     "geometry_encoder": '"fourier"',
     "image_encoder": '"vit_b_16"',
     "stac_url": '"URL"',
+    "level": '"tile"',
+    "format": '"geoparquet"',
+    "dtype": '"float32"',
+    "list_": '"fixed"',
+    "host": '"127.0.0.1"',
+    "basemap": '"URL"',
 }
-TEXT_LISTS = ("keep_tags", "drop_tags", "attribution", "head", "like", "unlike")
+TEXT_LISTS = ("keep_tags", "drop_tags", "attribution", "head", "tag", "like", "unlike", "space_")
 
 
 def check_arguments(signature: inspect.Signature, arguments: Mapping[str, Any]) -> dict[str, Any]:

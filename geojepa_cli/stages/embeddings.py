@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from geojepa_cli import console, hints
+from geojepa_cli import console
 from geojepa_cli.config.images import DRAWN_LABEL, RANDOM_LABEL
 from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
-from geojepa_cli.errors import UsageError
-from geojepa_cli.stages.alpha import check_alpha_of, with_alpha
-from geojepa_cli.stages.built_tasks import Tasks, find_tasks, processed_of
-from geojepa_cli.stages.device import check_device, pick_device
+from geojepa_cli.stages.alpha import with_alpha
+from geojepa_cli.stages.built_tasks import processed_of
+from geojepa_cli.stages.device import pick_device
 from geojepa_cli.stages.drawing import shows_drawn_images
 from geojepa_cli.stages.embedded_view import check_entities, check_images, view_to_embed, view_without_shared
-from geojepa_cli.stages.embedding_model import Model, find_model
+from geojepa_cli.stages.embedding_model import Model
 from geojepa_cli.stages.embeddings_rebuild import rebuild_embeddings
-from geojepa_cli.stages.entity_limits import entity_limits
 from geojepa_cli.stages.geometry_features import FILE as GEOMETRY_FILE
 from geojepa_cli.stages.image_features import FILE as TOKENS_FILE
 from geojepa_cli.stages.image_features import image_tokens, images_to_read
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.model_inputs import open_embedder
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
-from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, rebuilding
+from geojepa_cli.stages.stage import Stage, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from geojepa_cli.evaluate.embed import Chunks
 
 # schema 2 added `entity/osm_version`; schema 3 stores text attributes with a fixed length; schema 4 added
 # statistics of vectors
@@ -43,68 +47,6 @@ EMBEDDINGS = Stage(
 )
 
 
-@as_command("embed")
-def embed(
-    workspace: Workspace,
-    model: str | Artifact | None = None,
-    region: Regions = None,
-    task: Tasks | None = None,
-    masked: bool = False,
-    min_entities: int | None = None,
-    max_entities: int | None = None,
-    device: str = "auto",
-    threads: int = 1,
-    alpha: float = 0.0,
-) -> list[Artifact]:
-    """Computes embeddings of the tiles and entities of one or several regions.
-
-    Args:
-        workspace: workspace to read from and publish to.
-        model: name, or `models/` artifact. Default: the newest model; without one, the model that comes with geojepa.
-        region: names of regions, or `processed/` artifacts. Default: the regions of the artifacts in `task` or, if
-            there are none, the only region in the workspace.
-        task: task (name or `tasks/` artifacts) whose tiles are embedded. Default: all tiles within the limits below.
-        masked: hide the tags and entities that reveal the label of the task.
-        min_entities: minimum number of entities in a tile. Cannot be combined with `task`. Default: 5.
-        max_entities: maximum number of entities in a tile. Cannot be combined with `task`. Default: 1250.
-        device: `cpu`, `cuda` or `auto`.
-        threads: number of CPU threads.
-        alpha: weight of the entity alone in the vectors of entities, 0 to 1 (ADR 24). Does not change vectors of tiles.
-
-    Returns:
-        One `embeddings/` artifact per region.
-
-    Raises:
-        UsageError: arguments cannot be combined.
-        NotFoundError: there is no such model, region or task.
-        DataError: there is no tile to embed, or the model is damaged.
-    """
-    if masked and task is None:
-        message = "`--masked` requires `--task`: it hides what reveals the label of a task"
-        raise UsageError(message, hints.again(task="max_speed"))
-    if task is not None and (min_entities is not None or max_entities is not None):
-        limits = {"min_entities": min_entities, "max_entities": max_entities}
-        raise UsageError(
-            "`--task` cannot be combined with `--min-entities` and `--max-entities`: the task sets these limits",
-            hints.run("build-tasks", task=task if isinstance(task, str) else None, **limits),
-        )
-    chosen_limits = entity_limits(min_entities, max_entities)
-    check_device(device)
-    pairs: list[tuple[Artifact, Artifact | None]]
-    if task is None:
-        pairs = [(one, None) for one in find_regions(workspace, "processed", region)]
-    else:
-        pairs = list(zip(*find_tasks(workspace, task, region), strict=True))
-    chosen = find_model(workspace, model, [processed for processed, _ in pairs])
-    alpha = check_alpha_of(chosen, alpha)
-    for processed, built in pairs if len(pairs) > 1 else ():
-        check_region(workspace, chosen, processed, built, masked, chosen_limits)
-    return [
-        make_embeddings(workspace, chosen, processed, built, masked, device, threads, chosen_limits, alpha=alpha)
-        for processed, built in pairs
-    ]
-
-
 def check_region(
     workspace: Workspace,
     model: Model,
@@ -112,7 +54,7 @@ def check_region(
     task: Artifact | None = None,
     masked: bool = False,
     limits: EntityLimits = DEFAULT_LIMITS,
-) -> None:
+) -> int:
     """Checks that a region can be embedded. Commands check all regions before they embed the first one.
 
     Args:
@@ -122,6 +64,9 @@ def check_region(
         task: `tasks/` artifact whose tiles will be embedded; None for all tiles within the limits.
         masked: hide the tags and entities that reveal the label of the task.
         limits: minimum and maximum number of entities in a tile. Ignored if a task is given.
+
+    Returns:
+        Number of tiles to embed.
 
     Raises:
         NotFoundError: the region has no `features/` artifact, or the weights of the model's geometry encoder or image
@@ -137,6 +82,7 @@ def check_region(
         store = TileStore.open([processed.file(PROCESSED_FILE)], names=[processed.name])
         view = view_to_embed(store, task, masked, limits)
         check_entities(store, view, model.needs(), task.params["task"]["name"] if task else None, masked)
+    return len(view.tiles)
 
 
 def make_embeddings(
@@ -165,39 +111,122 @@ def make_embeddings(
     Raises:
         DataError: there is no tile to embed, or the model is damaged.
     """
-    features = model.tag_features(workspace, processed)
-    geometry = model.geometry_features(workspace, processed, threads)
-    params = _params(model, task, masked, limits, bool(without_shared), alpha)
-    images, tokens = images_of_model(workspace, model, processed, device, threads)
-    params |= {"images": DRAWN_LABEL} if shows_drawn_images(images, model.artifact) else {}
-    others = [one for one in without_shared if one != task]
-    inputs = [processed, features, *filter(None, (model.artifact, task, geometry, images, tokens)), *others]
-    inputs += [processed_of(workspace, one) for one in others]
-    task_name = task.params["task"]["name"] if task else None
+    settings = masked, device, threads, limits, without_shared, alpha
+    return RegionEmbedding.find(workspace, model, processed, task, *settings).make()
 
-    def write(build: Build) -> Artifact:
+
+@dataclass(frozen=True)
+class RegionEmbedding:
+    """An artifact `embeddings/<model>.<region>`, which may not exist yet, and what it is made from.
+
+    Attributes:
+        workspace, model, processed, task, masked, device, threads, limits, without_shared, alpha: arguments of
+            `make_embeddings`.
+        features: tag embeddings of the region.
+        geometry, images, tokens: geometry vectors, images and image tokens of the region. Each is None if the model
+            does not read it.
+    """
+
+    workspace: Workspace
+    model: Model
+    processed: Artifact
+    task: Artifact | None
+    masked: bool
+    device: str
+    threads: int
+    limits: EntityLimits
+    without_shared: Sequence[Artifact]
+    alpha: float
+    features: Artifact
+    geometry: Artifact | None
+    images: Artifact | None
+    tokens: Artifact | None
+
+    @classmethod
+    def find(
+        cls,
+        workspace: Workspace,
+        model: Model,
+        processed: Artifact,
+        task: Artifact | None = None,
+        masked: bool = False,
+        device: str = "auto",
+        threads: int = 1,
+        limits: EntityLimits = DEFAULT_LIMITS,
+        without_shared: Sequence[Artifact] = (),
+        alpha: float = 0.0,
+    ) -> RegionEmbedding:
+        """Finds the inputs. Computes the geometry vectors and image tokens if they do not exist yet.
+
+        The arguments and errors are those of `make_embeddings`.
+        """
+        given = workspace, model, processed, task, masked, device, threads, limits, without_shared, alpha
+        features = model.tag_features(workspace, processed)
+        geometry = model.geometry_features(workspace, processed, threads)
+        return cls(*given, features, geometry, *images_of_model(workspace, model, processed, device, threads))
+
+    @property
+    def task_name(self) -> str | None:
+        """Name of the task whose tiles are embedded. None for all tiles within the limits."""
+        return self.task.params["task"]["name"] if self.task else None
+
+    def make(self) -> Artifact:
+        """Publishes the artifact, unless it exists."""
+
+        def write(build: Build) -> Artifact:
+            from geojepa_cli.evaluate.embed import embed_chunks
+
+            chunks = self.open_chunks(build.partial)
+            suffix = f" for {self.task_name}" if self.task else ""
+            title = f"embed {self.processed.name} with {self.model.name}{suffix}"
+            with console.progress(title, chunks.n_tiles) as meter:
+                counts = embed_chunks(chunks, build.partial, meter)
+            timing = {"device": str(pick_device(self.device)), "threads": self.threads}
+            return build.publish(counts, self.model.attribution, UNITS, timing)
+
+        return EMBEDDINGS.make(self.workspace, *self._identity(), write)
+
+    def build(self) -> AbstractContextManager[Build]:
+        """Context manager that locks the artifact while several processes make its chunks."""
+        return EMBEDDINGS.build(self.workspace, *self._identity())
+
+    def open_chunks(self, folder: Path) -> Chunks:
+        """Loads the model, and returns the chunks of the region.
+
+        Args:
+            folder: folder in which the artifact is built.
+
+        Raises:
+            DataError: there is no tile to embed, or a file is damaged.
+        """
         import torch
 
-        from geojepa_cli.evaluate.embed import embed_region
+        from geojepa_cli.evaluate.embed import open_chunks
         from geojepa_cli.store.store import TileStore
 
-        torch.set_num_threads(threads)
-        store = TileStore.open(**_files(processed, images, geometry, tokens))
-        if without_shared:
-            view = view_without_shared(workspace, without_shared, processed, masked)
+        torch.set_num_threads(self.threads)
+        store = TileStore.open(**_files(self.processed, self.images, self.geometry, self.tokens))
+        if self.without_shared:
+            view = view_without_shared(self.workspace, self.without_shared, self.processed, self.masked)
         else:
-            view = view_to_embed(store, task, masked, limits)
-        embedder = with_alpha(open_embedder(model, store, [features], device), alpha)
-        check_entities(store, view, embedder.needs, task_name, masked)
+            view = view_to_embed(store, self.task, self.masked, self.limits)
+        embedder = with_alpha(open_embedder(self.model, store, [self.features], self.device), self.alpha)
+        check_entities(store, view, embedder.needs, self.task_name, self.masked)
         check_images(store, view, embedder.needs)
-        about = {"model": model.ref, "region": processed.ref, "task": task_name or "", "masked": str(masked)}
-        about |= {"alpha": f"{alpha:g}"} if alpha else {}
-        title = f"embed {processed.name} with {model.name}{f' for {task_name}' if task_name else ''}"
-        with console.progress(title, len(view.tiles)) as meter:
-            counts = embed_region(store, view, embedder, build.partial, about, meter, pick_device(device))
-        return build.publish(counts, model.attribution, UNITS, {"device": str(pick_device(device)), "threads": threads})
+        about = {"model": self.model.ref, "region": self.processed.ref, "task": self.task_name or ""}
+        about |= {"masked": str(self.masked)} | ({"alpha": f"{self.alpha:g}"} if self.alpha else {})
+        return open_chunks(store, view, embedder, folder, about, pick_device(self.device))
 
-    return EMBEDDINGS.make(workspace, f"{model.name}.{processed.name}", params, inputs, write)
+    def _identity(self) -> tuple[str, dict[str, object], list[Artifact]]:
+        """Returns the name, parameters and inputs of the artifact."""
+        task, shared = self.task, bool(self.without_shared)
+        params = _params(self.model, task, self.masked, self.limits, shared, self.alpha)
+        params |= {"images": DRAWN_LABEL} if shows_drawn_images(self.images, self.model.artifact) else {}
+        read = self.model.artifact, task, self.geometry, self.images, self.tokens
+        others = [one for one in self.without_shared if one != task]
+        inputs = [self.processed, self.features, *filter(None, read), *others]
+        inputs += [processed_of(self.workspace, one) for one in others]
+        return f"{self.model.name}.{self.processed.name}", params, inputs
 
 
 def images_of_model(

@@ -63,7 +63,7 @@ def measure(
     from geojepa_cli.tasks.entity_examples import hiding_view
 
     torch.set_num_threads(threads)
-    store, examples, settings = open_store(plan), found.examples, plan.settings
+    store, examples, settings = open_store(plan.regions), found.examples, plan.settings
     view = hiding_view(store, examples, settings.hide == "all", DEFAULT_LIMITS)
     labels = label_models(plan.models, [one.images for one in inputs])
     vectors, shifts = _measure_models(plan, labels, inputs, found, view, device)
@@ -143,7 +143,7 @@ def _measure_models(
     shifts: dict[str, Shifts] = {}
     target = torch.device(pick_device(device))
     for model, label, files in zip(plan.models, labels, inputs, strict=True):
-        store = open_store(plan, files)
+        store = open_store(plan.regions, files)
         embedder = open_embedder(model, store, files.features, device)
         with console.progress(f"embed entities with {label}", len(view.tiles)) as meter:
             vectors = model_vectors(store, view, pieces, embedder, target, meter.update, alphas)

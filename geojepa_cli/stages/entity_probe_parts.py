@@ -45,7 +45,7 @@ def find_parts(workspace: Workspace, plan: EntityPlan) -> Found:
     from geojepa_cli.tasks.entity_examples import PROBED_SHARE, find_examples
 
     spec, settings = plan.spec, plan.settings
-    store = open_store(plan)
+    store = open_store(plan.regions)
     found = find_examples(
         store, spec, settings.per_class, settings.seed, 1.0 if settings.hide == "all" else PROBED_SHARE
     )

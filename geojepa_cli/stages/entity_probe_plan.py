@@ -157,39 +157,43 @@ def plan_entity_probe(
     return EntityPlan(spec, chosen.regions, chosen.tested, chosen.leave_out, chosen.models, settings)
 
 
-def find_inputs(workspace: Workspace, model: Model, plan: EntityPlan, device: str, threads: int) -> ModelInputs:
-    """Returns the artifacts that a model reads. Computes missing geometry vectors and image tokens.
+def find_inputs(
+    workspace: Workspace, model: Model, regions: Sequence[Artifact], device: str, threads: int
+) -> ModelInputs:
+    """Returns the artifacts that a model reads in regions (`processed/` artifacts).
+
+    Computes missing geometry vectors and image tokens.
 
     Warns if a region has no images, and the model reads images.
     """
-    found = [images_of_model(workspace, model, region, device, threads) for region in plan.regions]
+    found = [images_of_model(workspace, model, region, device, threads) for region in regions]
     if IMAGES & model.needs():
-        without = [region.name for region, (images, _) in zip(plan.regions, found, strict=True) if images is None]
+        without = [region.name for region, (images, _) in zip(regions, found, strict=True) if images is None]
         if without:
             names = ", ".join(f"`{name}`" for name in without)
             hint = hints.run("tile", region=without[0], imagery=DRAWN)
             console.warn(f"`{model.name}` is tested without images in {names}, because there are none", hint)
-    geometry = [model.geometry_features(workspace, region, threads) for region in plan.regions]
+    geometry = [model.geometry_features(workspace, region, threads) for region in regions]
     return ModelInputs(
-        [model.tag_features(workspace, region) for region in plan.regions],
+        [model.tag_features(workspace, region) for region in regions],
         [one for one in geometry if one is not None],
         [images for images, _ in found] if any(images for images, _ in found) else [],
         [tokens for _, tokens in found] if any(tokens for _, tokens in found) else [],
     )
 
 
-def open_store(plan: EntityPlan, inputs: ModelInputs | None = None) -> TileStore:
-    """Opens all regions as one dataset, with the geometry vectors and images of `inputs`."""
+def open_store(regions: Sequence[Artifact], inputs: ModelInputs | None = None) -> TileStore:
+    """Opens the `processed/` artifacts of regions as one dataset, with the geometry vectors and images of `inputs`."""
     from geojepa_cli.store.store import TileStore
 
     images = inputs.images if inputs else []
     tokens = inputs.tokens if inputs else []
     geometry = inputs.geometry if inputs else []
-    with rebuilding(*plan.regions, *(inputs.artifacts if inputs else [])):
+    with rebuilding(*regions, *(inputs.artifacts if inputs else [])):
         return TileStore.open(
-            [region.file(PROCESSED_FILE) for region in plan.regions],
+            [region.file(PROCESSED_FILE) for region in regions],
             [None if one is None else one.file(IMAGES_FILE) for one in images] or None,
-            [region.name for region in plan.regions],
+            [region.name for region in regions],
             [one.file(GEOMETRY_FILE) for one in geometry] or None,
             [None if one is None else one.file(TOKENS_FILE) for one in tokens] or None,
         )

@@ -145,7 +145,7 @@ def probe_entities(
 def _make(workspace: Workspace, plan: EntityPlan, device: str, threads: int) -> Artifact:
     found = find_parts(workspace, plan)
     protocols = protocols_of(plan, found.examples, found.parts[0])
-    inputs = [find_inputs(workspace, one, plan, device, threads) for one in plan.models]
+    inputs = [find_inputs(workspace, one, plan.regions, device, threads) for one in plan.models]
     params = _params(plan, protocols)
     read = dict.fromkeys([*plan.regions, *(one for each in inputs for one in each.artifacts)])
     read |= dict.fromkeys(one.artifact for one in plan.models if one.artifact)

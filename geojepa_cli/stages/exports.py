@@ -1,4 +1,4 @@
-"""Stage `exports/`: the tiles of a task as a folder that another program reads."""
+"""Stage `exports/`: the tiles of a task as a folder that another program reads. `vector_exports.py` exports vectors."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from geojepa_cli import console, hints
 from geojepa_cli.errors import DataError, UsageError, wrong_argument
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.built_tasks import Tasks
+from geojepa_cli.stages.export_rebuild import is_export_of_vectors, rebuild_export
 from geojepa_cli.stages.image_features import images_of
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.joined_images import with_same_images
@@ -31,6 +32,8 @@ _AT_ONCE = 256  # tiles whose tags are counted together
 
 
 def _rebuild(remains: Remains) -> Hint:
+    if is_export_of_vectors(remains):
+        return rebuild_export(remains)
     built, regions = open_inputs(remains, "tasks"), input_refs(remains, "processed")
     if built:
         base, first = built[0].rebuild_hint(), built[0].name.rpartition(".")[0]
@@ -41,11 +44,13 @@ def _rebuild(remains: Remains) -> Hint:
     return with_same_images(remains, base.adding(export=AUTOGLUON, masked=masked))
 
 
+# of exports of tasks, and of vectors (`vector_exports.py`)
+VARIANT = ("masked", "format", "dtype", "dimensions", "list", "no_vectors", "area", "crs")
 EXPORTS = Stage(
     "exports",
     version=1,
     rebuild=_rebuild,
-    variant=("masked",),
+    variant=VARIANT,
     files=("train.csv", "val.csv", "test.csv", "tiles.csv", "README.txt", "ATTRIBUTION.txt"),
 )
 

@@ -103,7 +103,7 @@ def candidates(workspace: Workspace, task: Tasks | None, region: Regions) -> lis
 
 
 def choose_regions(
-    found: Sequence[Artifact], models: Sequence[Model], check: Callable[[Model, Artifact], None]
+    found: Sequence[Artifact], models: Sequence[Model], check: Callable[[Model, Artifact], object]
 ) -> list[Artifact]:
     """Chooses the regions to test: those that no model saw in pretraining. Prints the chosen regions.
 
@@ -173,7 +173,7 @@ def region_groups(region: Artifact) -> Groups:
         return TileStore.open([region.file(PROCESSED_FILE)], names=[region.name]).groups
 
 
-def _embeddable(region: Artifact, models: Sequence[Model], check: Callable[[Model, Artifact], None]) -> bool:
+def _embeddable(region: Artifact, models: Sequence[Model], check: Callable[[Model, Artifact], object]) -> bool:
     try:
         for model in models:
             check(model, region)

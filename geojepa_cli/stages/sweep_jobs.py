@@ -6,11 +6,12 @@ import gc
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import TypedDict
 
-from geojepa_cli.errors import GeojepaError, InterruptedRunError, OtherRankError
+from geojepa_cli.errors import InterruptedRunError, OtherRankError
 from geojepa_cli.stages.models import pretrain
 from geojepa_cli.stages.probes import probe
+from geojepa_cli.stages.workers import Work, describe
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
 
@@ -96,16 +97,6 @@ def failure(reason: str) -> Done:
     return {"model": None, "probes": [], "error": reason}
 
 
-def describe(error: BaseException) -> str:
-    """Describes an error of a trial in one line."""
-    if isinstance(error, GeojepaError):
-        return error.message
-    text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
-        return "not enough memory"
-    return f"{type(error).__name__}: {text}".rstrip(": ")[:300]
-
-
 def _free_memory() -> None:
     """Frees the memory of a failed model, also on the GPU, so that the next model has enough memory."""
     gc.collect()
@@ -114,7 +105,4 @@ def _free_memory() -> None:
         torch.cuda.empty_cache()
 
 
-def as_job(content: Any) -> Job:
-    """Returns a job that was read from JSON."""
-    job: Job = content
-    return job
+TRIALS: Work[Job, Done] = Work(run_job, failure, lambda job: f"trial `{job['trial']}`")

@@ -14,9 +14,9 @@ from geojepa_cli.hints import Hint
 from geojepa_cli.stages.embedding_model import TAGPOOL
 from geojepa_cli.stages.stage import Regions, Stage, as_command
 from geojepa_cli.stages.sweep_figures import baseline_scores, trial_scores
-from geojepa_cli.stages.sweep_jobs import Done, Job, probe_tasks
+from geojepa_cli.stages.sweep_jobs import TRIALS, Done, Job, probe_tasks
 from geojepa_cli.stages.sweep_plan import Settings, SweepPlan, make_plan
-from geojepa_cli.stages.sweep_workers import check_ray, run_jobs
+from geojepa_cli.stages.workers import check_ray, run_jobs
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.durable import file_sha256
@@ -138,7 +138,7 @@ def _run(jobs: Sequence[Job], workers: int, ray: bool) -> list[Done]:
         console.note(f"model {started} of {len(jobs)}: {job['model']}")
 
     try:
-        for place, one in run_jobs(jobs, workers, ray, start):
+        for place, one in run_jobs(TRIALS, jobs, workers, ray, start):
             found[place] = one
             if one["error"]:
                 console.note(f"{jobs[place]['model']} failed: {one['error']}")

@@ -10,18 +10,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from geojepa_cli import hints
 from geojepa_cli.config.numbers import Float
-from geojepa_cli.config.reasons import describe_reason, shorten
-from geojepa_cli.config.yaml import read_yaml
-from geojepa_cli.errors import NotFoundError, UsageError, nearest, unknown
+from geojepa_cli.errors import NotFoundError, unknown
 from geojepa_cli.store import schema
+from geojepa_cli.tasks.definition_file import load_definition, packed_definitions
 from geojepa_cli.tasks.label_spec import MAX_RULES, MAX_TEXT, Rules, Strict, TagRule, Text
 from geojepa_cli.tasks.maxspeed import read_maxspeed
 from geojepa_cli.tasks.rules import Matcher
-from geojepa_cli.tasks.spec import CORRECTED, NAME, REASONS, WordsLoader, definition_folders
+from geojepa_cli.tasks.spec import NAME
 
 MAX_CLASSES = 100
 Kind = Literal["point", "line", "area", "relation"]
@@ -118,13 +117,7 @@ class EntitySpec(Strict):
 
 def packed_entity_tasks() -> dict[str, Path]:
     """Returns the paths of the entity tasks that come with geojepa, as a dict by name of the task."""
-    for folder in definition_folders():
-        found = {path.stem: path for path in sorted((folder / "entity").glob("*.yaml"))}
-        if found:
-            return found
-    searched = ", ".join(f"`{folder / 'entity'}`" for folder in definition_folders())
-    hint = hints.shell("pip", "install", "--force-reinstall", "geojepa")
-    raise NotFoundError(f"no definitions of entity tasks in {searched}", hint)
+    return packed_definitions("entity", "entity tasks")
 
 
 def find_entity_task(name_or_file: str) -> EntitySpec:
@@ -156,20 +149,4 @@ def load_entity_task(path: Path) -> EntitySpec:
         UsageError: the file is not YAML, or has an unknown key or a wrong value. For an unknown key, the message
             suggests the most similar allowed key.
     """
-    content = read_yaml(path, WordsLoader)
-    known = list(EntitySpec.model_fields)
-    corrected = hints.again().noting(f"{CORRECTED}; keys: {', '.join(known)}")
-    if not isinstance(content, dict):
-        raise UsageError(f"`{path}` is not the definition of an entity task: expected keys such as `key`", corrected)
-    try:
-        return EntitySpec.model_validate(content)
-    except ValidationError as error:
-        first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "missing":
-        raise UsageError(f"`{path}` lacks the key `{where}`", corrected)
-    if first["type"] == "extra_forbidden":
-        close = nearest(str(first["loc"][-1]), known)
-        guess = f"; did you mean `{close}`?" if close else ""
-        raise UsageError(f"`{path}` has an unknown key `{shorten(where)}`{guess}", corrected)
-    raise UsageError(f"`{path}`: `{where or 'task'}`: {describe_reason(first, REASONS)}", corrected)
+    return load_definition(path, EntitySpec, "an entity task", "key")

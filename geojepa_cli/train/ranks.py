@@ -1,7 +1,8 @@
-"""Training on several processes, which `torchrun` starts on one or several computers.
+"""Work on several processes, which `torchrun` starts on one or several computers.
 
-Each process (rank) has a copy of the model and computes a part of the batches of each step. The gradients are summed
-over all processes, so all copies stay equal. Process 0 leads: only this process writes files and prints.
+In training, each process (rank) has a copy of the model and computes a part of the batches of each step. The gradients
+are summed over all processes, so all copies stay equal. Process 0 leads: only this process writes files and prints.
+`embed` divides regions among the processes instead.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 LEADER = 0
+NEXT = "geojepa/next"  # key of a counter that all processes share
 TIMEOUT = timedelta(days=7)  # the other processes wait while process 0 computes geometry vectors or figures
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """Processes of a training run. The methods that exchange data must be called by all processes, in the same order.
+    """Processes of a run. The methods that exchange data must be called by all processes, in the same order.
 
     If a process fails, these methods raise `OtherRankError` in the other processes.
 
@@ -133,6 +135,34 @@ class Ranks:
         """Returns the text of process 0. The texts of the other processes are ignored."""
         return text if self.size == 1 else self._all_texts(text if self.leads else "")[LEADER]
 
+    def texts(self, text: str) -> list[str]:
+        """Returns the texts of all processes, in order of their ranks."""
+        return [text] if self.size == 1 else self._all_texts(text)
+
+    def take(self, count: int) -> Iterator[int]:
+        """Yields the numbers below `count` that this process takes. No other process takes the same number.
+
+        A process takes the next number when it has finished its work on the previous one. So a slow process takes fewer
+        numbers. Each process must use up the iterator.
+        """
+        if self.size == 1:
+            yield from range(count)
+            return
+        from torch import distributed
+
+        with _as_failure_of_another():
+            place = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+            store = distributed.TCPStore(*place, is_master=False, wait_for_workers=False)  # type: ignore[attr-defined]
+            if self.leads:
+                store.set(NEXT, "0")
+        self.share()
+        while True:
+            with _as_failure_of_another():
+                number = store.add(NEXT, 1) - 1
+            if number >= count:
+                return
+            yield number
+
     def sum_numbers(self, numbers: Sequence[float]) -> list[float]:
         """Returns the sum of each number over all processes. Does not wait for a GPU."""
         if self.size == 1:
@@ -186,7 +216,7 @@ class Ranks:
         Raises:
             DataError: the processes start at different steps, because they read different checkpoints.
         """
-        steps = self._all_texts(str(step)) if self.size > 1 else [str(step)]
+        steps = self.texts(str(step))
         if len(set(steps)) > 1:
             raise DataError(
                 f"the processes start at different steps ({', '.join(steps)}): the workspace must be a folder that all "

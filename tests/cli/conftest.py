@@ -79,6 +79,8 @@ def made(demo_city: DemoCity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     found["entity_task"].write_text(
         "{name: roads, title: roads, key: highway, kinds: [line], ignore: ['no'], min_examples: 2}"
     )
+    found["feature"] = tmp_path / "road.yaml"
+    found["feature"].write_text("{name: road, title: road, has: [{tags: [highway=residential]}]}")
     (tmp_path / "area.geojson").write_text(
         '{"type": "Polygon", "coordinates": [[[-180, -80], [180, -80], [180, 80], [-180, 80], [-180, -80]]]}'
     )

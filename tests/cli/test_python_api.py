@@ -55,6 +55,9 @@ VALID: dict[str, Callable[[Made], Any]] = {
     "report, text": lambda m: stages.report(m["workspace"], str(m["folder"] / "report")),
     "report, path": lambda m: stages.report(m["workspace"], m["folder"] / "report"),
     "knn, names": lambda m: stages.knn(m["workspace"], TILE, k=np.uint8(3), model="tagpool", region="demo"),
+    "export, names": lambda m: stages.export(m["workspace"], "tagpool", "demo", dtype="int8", dimensions=np.int64(4)),
+    "export, artifacts": lambda m: stages.export(m["workspace"], m["models"], [m["processed"]], format="fgb"),
+    "export_model, artifact": lambda m: stages.export_model(m["workspace"], m["models"], str(m["folder"] / "hub")),
     "knn, artifacts": lambda m: stages.knn(m["workspace"], TILE, model=m["models"], region=[m["processed"]]),
 }
 
@@ -107,8 +110,12 @@ NEEDED: dict[str, Callable[[Made], dict[str, Any]]] = {
     "build_labels": lambda m: {"labels": label_file(m), "label": "price", "reduce": "nearest", "name": "wrong"},
     "probe": lambda m: {"task": "bridge", "model": "tagpool", "head": "linear"},
     "probe_entities": lambda m: {"task": m["entity_task"], "model": "tagpool", "per_class": 20},
+    "probe_retrieval": lambda m: {"task": m["feature"], "model": "tagpool"},
     "knn": lambda m: {"tile": TILE, "model": "tagpool"},
+    "explore": lambda m: {"model": "tagpool"},
     "embed": lambda m: {"model": "tagpool"},
+    "review": lambda m: {"model": "tagpool"},
+    "export": lambda m: {"model": "tagpool"},
     "plan_sweep": lambda m: {"file": sweep_file(m)},
     "sweep": lambda m: {"file": sweep_file(m)},
     "pretrain": lambda m: {"set_": {"train.max_steps": 1}, "name": "wrong"},
@@ -170,7 +177,7 @@ def is_valid(function: str, parameter: str, what: str) -> bool:
     if parameter == "region":
         regions = ("source artifact", "tiles artifact", "processed artifact")
         return what == "empty list" if function in ("fetch", "plan_fetch") else what in regions
-    if function == "probe_entities" and parameter == "task":
+    if function in ("probe_entities", "probe_retrieval") and parameter == "task":
         return False
     if parameter in ("task", "analyze", "model"):
         return what == ("models artifact" if parameter == "model" else "tasks artifact")

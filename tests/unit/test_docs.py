@@ -75,7 +75,7 @@ def test_every_link_within_the_documentation_leads_somewhere() -> None:
 
 
 def test_the_sixth_task_of_tasks_md_sums_the_parks_of_a_tile_and_hides_them(tmp_path: Path) -> None:
-    text, _ = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/tasks.md").read_text(), flags=re.S)
+    text, *_ = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs/tasks.md").read_text(), flags=re.S)
     (tmp_path / "park_area.yaml").write_text(text)
     spec = load_task(tmp_path / "park_area.yaml")
     assert spec.name == "park_area"

@@ -124,12 +124,21 @@ def test_sigterm_on_one_process_saves_and_the_resumed_run_ends_with_the_same_byt
 def test_all_processes_receive_the_same_sums_and_the_text_of_the_first(place: Path) -> None:
     for rank in range(2):
         found = json.loads((place / f"{EXCHANGED}-{rank}.json").read_text())
+        del found["taken"]
         assert found == {
             "gradients": [[3.0, 3.0], None, [5.0, 7.0]],  # the second parameter has no gradient in any process
             "numbers": [3.0, 1.0],
             "terms": {"both": 2.0, "only 0": 2.0, "only 1": 2.0},
             "text": "grün 0",
+            "texts": ["", "é"],
         }
+
+
+def test_each_number_is_taken_by_one_process(place: Path) -> None:
+    both = [json.loads((place / f"{EXCHANGED}-{rank}.json").read_text())["taken"] for rank in range(2)]
+    for first, second, count in zip(*both, (5, 0, 3), strict=True):
+        assert sorted([*first, *second]) == list(range(count))
+    assert list(Ranks.alone().take(3)) == [0, 1, 2] and Ranks.alone().texts("a") == ["a"]
 
 
 def test_no_thread_of_the_connection_is_left_to_abort_the_process_at_its_end(place: Path) -> None:

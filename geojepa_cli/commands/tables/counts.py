@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from geojepa_cli import console
@@ -29,6 +30,14 @@ def print_counts(artifact: Artifact) -> None:
         rows += [(f"{group}: {_words(reason)}", _number(value)) for reason, value in found if value]
     console.table(artifact.full_ref, ["", "count"], rows)
     print_path(artifact)
+
+
+def print_artifacts(artifacts: Sequence[Artifact]) -> None:
+    """Prints a table with one row per artifact of the same kind, and the folder that contains the artifacts."""
+    names = [name for name, _ in ordered_counts(artifacts[0])]
+    rows = [[one.ref, *(_number(one.counts.get(name, "")) for name in names)] for one in artifacts]
+    console.table(artifacts[0].kind, ["", *map(_words, names)], rows)
+    console.print_line(f"{console.counted(len(artifacts), 'artifact')} in {artifacts[0].path.parent}")
 
 
 def print_path(artifact: Artifact) -> None:

@@ -51,7 +51,13 @@ class _Shape:
     points: tuple[tuple[float, float], ...] = ()
 
 
-def draw_tile(tile: TileMap, highlight: str | None = None, label: str = "", uid: str = "") -> str:
+def draw_tile(
+    tile: TileMap,
+    highlight: str | None = None,
+    label: str = "",
+    uid: str = "",
+    window: tuple[float, float, float] | None = None,
+) -> str:
     """Draws the map of a tile.
 
     Args:
@@ -59,11 +65,14 @@ def draw_tile(tile: TileMap, highlight: str | None = None, label: str = "", uid:
         highlight: OSM element to highlight, such as `way/123`, or None.
         label: description of the map for screen readers.
         uid: text that is part of all ids in the SVG. It must be different for each map of an HTML page.
+        window: part of the tile to show, as west edge, north edge and side of a square in SVG coordinates (metres from
+            the tile's north-west corner). None: the whole tile.
 
     Returns:
         An `<svg>` element that scales with its container.
     """
     scale = max(1.0, tile.east_m / _REFERENCE_TILE_M)
+    left, top, width, height = (0.0, 0.0, tile.east_m, tile.north_m) if window is None else (*window, window[2])
     shapes = sorted(_shapes(tile), key=lambda shape: (shape.style.layer, shape.style.rank, -shape.size))
     body: list[str] = [f'<rect width="{_n(tile.east_m)}" height="{_n(tile.north_m)}" fill="{LAND}"/>']
     for layer in sorted({shape.style.layer for shape in shapes}):
@@ -71,7 +80,7 @@ def draw_tile(tile: TileMap, highlight: str | None = None, label: str = "", uid:
     body.extend(_labels(tile, scale, uid))
     body.extend(_highlight(tile, highlight, scale))
     return (
-        f'<svg class="map" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_n(tile.east_m)} {_n(tile.north_m)}" '
+        f'<svg class="map" xmlns="http://www.w3.org/2000/svg" viewBox="{_n(left)} {_n(top)} {_n(width)} {_n(height)}" '
         f'role="img" aria-label="{escape(label or f"map of tile {tile.name}")}">{"".join(body)}</svg>'
     )
 
