@@ -77,11 +77,8 @@ FLAGS = (
 )
 # examples of arguments, as Python expressions for hints
 PATHS = {
-    "pbf": '"map.osm.pbf"',
-    "polygon": '"area.geojson"',
-    "area": '"parks.geojson"',
-    "draw": '"drawing.geojson"',
-    "out": '"report"',
+    **{"pbf": '"map.osm.pbf"', "polygon": '"area.geojson"', "area": '"parks.geojson"'},
+    **{"draw": '"drawing.geojson"', "out": '"report"'},
 }
 TEXT_OR_PATH = {
     "imagery": '"DIR"',
@@ -96,7 +93,6 @@ TEXTS = {
     "space": '"centred"',
     "at": '"-76.88,40.26"',
     "text": '"school next to a motorway"',
-    "level": '"tile"',
     "merge": '"NAME"',
     "name": '"NAME"',
     "date": '"2024-01-01"',
