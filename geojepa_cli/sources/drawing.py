@@ -111,7 +111,7 @@ def read_drawing(path: Path) -> Drawing:
         raise NotFoundError(f"`{path}` is not a file", hints.again(draw="FILE.geojson"))
     if path.suffix.lower() not in GEOJSON:
         raise UsageError(f"`{path}`: expected a GeoJSON file (.geojson)", hints.again(draw="FILE.geojson"))
-    table = read_table(path)
+    table = read_table(path, "draw")
     if table.crs not in (None, WGS84, "urn:ogc:def:crs:OGC:1.3:CRS84", "EPSG:4326"):
         raise DataError(f"`{path}` has the CRS `{table.crs}`: expected WGS84", hints.again(draw="FILE.geojson"))
     if len(table.row_names) > MAX_FEATURES:

@@ -79,14 +79,12 @@ def knn(
 
     Args:
         workspace: workspace to read from and publish to.
-        tile, entity: query tile, such as `16_18052_25957`, or query entity, such as `way/123`. A query needs `like` or
-            one of the arguments in `weight`.
+        tile, entity: query tile, such as `16_18052_25957`, or query entity, such as `way/123`.
         k: number of neighbours to find.
         model: name of a model or baseline, or `models/` artifact. Default: the newest model, else the packaged one.
-        region: names or artifacts of the regions to search. Default: all regions with a `features/` artifact.
+        region: regions to search. Default: all regions with a `features/` artifact.
         exclude_same_group, html: leave out neighbours in the zoom-14 tile of the query; also make an HTML page.
-        min_entities, max_entities: numbers of entities in a tile. Default: 5 and 1250.
-        device, threads: `cpu`, `cuda` or `auto`, and number of threads; they do not change the result.
+        min_entities, max_entities, device, threads: see `embed`.
         alpha: weight of the entity alone in the vectors of entities, 0 to 1 (ADR 24). Requires entities.
         space: form in which vectors are compared: `raw`, `centred` or `whitened` (ADR 26).
         like, unlike: further tiles or entities that results shall resemble, or must not resemble.

@@ -88,7 +88,7 @@ def read_area(path: Path) -> Any:
     """
     import shapely
 
-    places = find_places(read_table(path))
+    places = find_places(read_table(path, "area"))
     if places.kind != "polygons":
         raise DataError(f"`{path}` has {places.kind}: expected polygons", hints.again().noting(CORRECTED))
     return shapely.union_all(places.geometry)
