@@ -74,7 +74,7 @@ def knn(
         from_region=from_region,
         text=text,
         at=at,
-        draw=draw,
+        draw_=draw,
         area=area,
         level=level,
     )

@@ -80,7 +80,7 @@ PATHS = {
     "pbf": '"map.osm.pbf"',
     "polygon": '"area.geojson"',
     "out": '"report"',
-    "draw": '"drawing.geojson"',
+    "draw_": '"drawing.geojson"',
     "area": '"parks.geojson"',
 }
 TEXT_OR_PATH = {"imagery": '"DIR"', "image_weights": '"FILE"', "config": '"tiny.yaml"', "file": '"lr.yaml"'}

@@ -71,7 +71,7 @@ def knn(
     from_region: Regions = None,
     text: str | None = None,
     at: str | None = None,
-    draw: str | Path | None = None,
+    draw_: str | Path | None = None,
     area: str | Path | None = None,
     level: str | None = None,
 ) -> Artifact:
@@ -88,11 +88,11 @@ def knn(
         alpha: weight of the entity alone in the vectors of entities, 0 to 1 (ADR 24). Requires entities.
         space: form in which vectors are compared: `raw`, `centred` or `whitened` (ADR 26).
         like, unlike: further tiles or entities that results shall resemble, or must not resemble.
-        weight: weights of `tile`, `entity`, `at`, `text`, `draw`, `area`, each `like` and `unlike` given. Default: 1.
+        weight: weights of `tile`, `entity`, `at`, `text`, `draw_`, `area`, each `like`, each `unlike`. Default: 1.
         min_distance_km: smallest distance in km between the tile of a neighbour and those of the query.
         from_region: regions from which the query comes, if not from the searched regions.
         text, at: English words, such as `school next to a motorway` (ADR 31); place, such as `-76.88,40.26`.
-        draw, area: GeoJSON file of drawn entities, with OSM tags as properties; file with polygons.
+        draw_, area: GeoJSON file of drawn entities, with OSM tags as properties; file with polygons.
         level: `tile` or `entity`, what to search. Default: `entity` if the query has entities, otherwise `tile`.
 
     Returns:
@@ -103,7 +103,7 @@ def knn(
         NotFoundError, DataError: there is no such tile, entity, model or region; a region has no tile in the limits.
     """
     limits = entity_limits(min_entities, max_entities)
-    asked = Asked(tile, entity, at, text, draw, area, like or (), unlike or (), weight or ())
+    asked = Asked(tile, entity, at, text, draw_, area, like or (), unlike or (), weight or ())
     query = make_query(asked, space, k, exclude_same_group, min_distance_km, alpha)
     return _find(workspace, model, query, level, region, from_region, html, device, threads, limits)
 

@@ -110,7 +110,7 @@ def test_the_table_and_the_page_show_the_text(workspace: Workspace) -> None:
 def test_a_drawing_has_the_vector_of_the_same_tile(workspace: Workspace, vectors: Embeddings, tmp_path: Path) -> None:
     drawn = _encoded(workspace, _airfield(tmp_path / "d.geojson"), "tile")
     np.testing.assert_allclose(drawn, vectors["tile/vector"][0], atol=2e-6)
-    assert tiles_of(knn(workspace, draw=tmp_path / "d.geojson"))[0] == 0
+    assert tiles_of(knn(workspace, draw_=tmp_path / "d.geojson"))[0] == 0
 
 
 def test_a_drawing_across_an_edge_is_moved_into_one_tile(
@@ -118,13 +118,13 @@ def test_a_drawing_across_an_edge_is_moved_into_one_tile(
 ) -> None:
     path = _airfield(tmp_path / "d.geojson", dx=0.4)
     np.testing.assert_allclose(_encoded(workspace, path, "tile"), vectors["tile/vector"][0], atol=2e-6)
-    assert "moved" in knn(workspace, draw=path)["parts"][0]["note"]
+    assert "moved" in knn(workspace, draw_=path)["parts"][0]["note"]
 
 
 def test_a_drawn_entity_finds_entities(workspace: Workspace, tmp_path: Path) -> None:
     line = {"type": "LineString", "coordinates": _places([(0.3, 0.3), (0.5, 0.4)])}
     path = _write(tmp_path / "d.geojson", _collection(({"highway": "motorway"}, line)))
-    assert knn(workspace, draw=path, level="entity")["neighbours"][0]["entity"] == "way/11"
+    assert knn(workspace, draw_=path, level="entity")["neighbours"][0]["entity"] == "way/11"
 
 
 def _encoded(workspace: Workspace, path: Path, level: Any) -> np.ndarray:
@@ -196,7 +196,7 @@ def test_parts_of_all_kinds_combine_by_weight(workspace: Workspace) -> None:
         ({"at": "0,0"}, NotFoundError, "outside the regions"),
         ({"text": "lake", "level": "town"}, UsageError, "unknown level"),
         ({"at": "1,1", "level": "entity"}, UsageError, "cannot be combined"),
-        ({"draw": "none.geojson"}, NotFoundError, "is not a file"),
+        ({"draw_": "none.geojson"}, NotFoundError, "is not a file"),
         ({"area": "none.geojson"}, NotFoundError, "is not a file"),
         ({"text": "lake", "weight": [1, 2]}, UsageError, "given 2 times"),
     ],
@@ -214,9 +214,9 @@ POINT = {"type": "Point", "coordinates": [10.0, 50.0]}
 def test_drawings_without_entities_or_with_several_are_refused(workspace: Workspace, tmp_path: Path) -> None:
     dropped = _write(tmp_path / "d.geojson", _collection(({"created_by": "x"}, {**POINT, "coordinates": at(0.5, 0.5)})))
     with pytest.raises(DataError, match="no entity that a model reads"):
-        knn(workspace, draw=dropped)
+        knn(workspace, draw_=dropped)
     with pytest.raises(UsageError, match="4 features"):
-        knn(workspace, draw=_airfield(tmp_path / "e.geojson"), level="entity")
+        knn(workspace, draw_=_airfield(tmp_path / "e.geojson"), level="entity")
 
 
 def test_areas_outside_and_areas_of_points_are_refused(workspace: Workspace, tmp_path: Path) -> None:
@@ -246,7 +246,7 @@ def test_a_hint_repeats_every_kind_of_part(workspace: Workspace, tmp_path: Path)
         region="land",
         min_entities=1,
         text="lake",
-        draw=path,
+        draw_=path,
         like=[f"16_{X}_{Y}"],
         weight=[1, 2, 3],
     )
