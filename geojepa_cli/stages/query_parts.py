@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import hints
 from geojepa_cli.errors import UsageError
+from geojepa_cli.stages.arguments import wrong_type
 
 if TYPE_CHECKING:
     from geojepa_cli.search.neighbours import Level
@@ -94,7 +94,9 @@ def _part(option: str, text: str, weight: float) -> QueryPart:
 
 def _weights(given: Sequence[Any], parts: int) -> list[float]:
     for one in given:
-        if isinstance(one, bool) or not isinstance(one, numbers.Real) or not 0 < float(one) < math.inf:
+        if isinstance(one, bool) or not isinstance(one, numbers.Real):
+            raise wrong_type("weight", given, "numbers above 0", str([1.0] * parts))
+        if not 0 < one <= 1e300:
             raise UsageError(f"`--weight {one}`: expected a number above 0", hints.again(weight=["1"] * parts))
     if given and len(given) != parts:
         message = f"`--weight` is given {len(given)} times, expected once for each of the {parts} parts of the query: "

@@ -137,7 +137,7 @@ def find_spaces(space: str | Sequence[str] | None) -> tuple[Form, ...]:
 
     given = [DEFAULT_FORM] if space is None else list(dict.fromkeys(as_list(space)))
     if not given:
-        raise wrong_type("space", space, "at least one space", f'"{DEFAULT_FORM}"')
+        raise wrong_type("space_", space, "at least one space", f'"{DEFAULT_FORM}"')
     for one in given:
         if one not in FORMS:
             expected = ", ".join(f"`{name}`" for name in FORMS)

@@ -174,19 +174,20 @@ def is_valid(function: str, parameter: str, what: str) -> bool:
     """True for the values above that are valid for a parameter."""
     if parameter == "test_region" and function in ("sweep", "plan_sweep"):
         return what in ("source artifact", "tiles artifact", "processed artifact", "empty list")
-    if parameter == "region":
+    if parameter in ("region", "from_region"):
         regions = ("source artifact", "tiles artifact", "processed artifact")
         return what == "empty list" if function in ("fetch", "plan_fetch") else what in regions
     if function in ("probe_entities", "probe_retrieval") and parameter == "task":
         return False
     if parameter in ("task", "analyze", "model"):
         return what == ("models artifact" if parameter == "model" else "tasks artifact")
-    if parameter in ("keep_tags", "drop_tags", "attribution", "set_", "draw") and what == "empty list":
+    lists = ("keep_tags", "drop_tags", "attribution", "set_", "draw", "like", "unlike", "weight")
+    if parameter in lists and what == "empty list":
         return True
-    if parameter == "simplify_m" and what in ("fraction", "huge"):
+    if parameter in ("simplify_m", "weight", "min_distance_km") and what in ("fraction", "huge"):
         return True
     if what == "unknown text":
-        return parameter in ("keep_tags", "drop_tags", "attribution", "geofabrik_url", "stac_url", "out")
+        return parameter in ("keep_tags", "drop_tags", "attribution", "geofabrik_url", "stac_url", "out", "text")
     return what == "folder" and parameter in ("out", "geofabrik_url")
 
 
