@@ -31,6 +31,7 @@ from geojepa_cli.export.gdal_layers import Layer, write_layer
 from geojepa_cli.export.hilbert import hilbert_order
 from geojepa_cli.export.neighbours_kept import measure_kept
 from geojepa_cli.search.results import distinctive_tags
+from geojepa_cli.search.tag_counts import TagStatistics, tags_of_pieces
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.reader import RegionStore
 
@@ -93,7 +94,10 @@ def write(options: argparse.Namespace) -> dict[str, Any]:
     """Writes a file of one size, and returns the figures."""
     geoparquet.GROUP_BYTES = options.group_mb << 20
     region = ExportRegion("region", Embeddings(options.embeddings), RegionStore(options.processed, "region"))
-    features = TileFeatures([region], distinctive_tags) if options.level == "tile" else EntityFeatures([region])
+    features: Any = EntityFeatures([region])
+    if options.level == "tile":
+        statistics = TagStatistics([region.store])
+        features = TileFeatures([region], lambda *pieces: distinctive_tags(tags_of_pieces(*pieces), statistics))
     rows = Repeated(features, region.vectors[f"{options.level}/vector"], options.times[0], options.width)
     start, before = time.perf_counter(), _peak_mb()
     encoding = fit_encoding(rows, options.dtype)

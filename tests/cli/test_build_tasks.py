@@ -281,7 +281,7 @@ def test_analyze_takes_a_file_and_refuses_too_few_tiles(folder: Path, tmp_path: 
 
 def test_every_command_of_tasks_md_runs(tmp_path: Path) -> None:
     page = (Path(__file__).resolve().parents[2] / "docs/tasks.md").read_text()
-    text, _ = re.findall(r"```yaml\n(.*?)```", page, flags=re.S)
+    text, *_ = re.findall(r"```yaml\n(.*?)```", page, flags=re.S)
     (tmp_path / "park_area.yaml").write_text(text.replace("leisure=park", "landuse=grass"))
     processed = add_region(new_workspace(tmp_path / "workspace"), "state-college", n_tiles=200)
     store = RegionStore(processed.file("processed.h5"), "state-college")

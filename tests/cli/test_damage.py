@@ -145,7 +145,13 @@ def assert_clear(done: Done) -> None:
 
 
 def test_every_kind_of_artifact_has_a_reader() -> None:
-    unread = {"entity_probes", "exports", "sweeps"}  # no command reads them, except to find out that they exist
+    unread = {
+        "entity_probes",
+        "exports",
+        "retrieval",
+        "reviews",
+        "sweeps",
+    }  # no command reads them, except to find out that they exist
     assert set(READERS) == set(KINDS) - unread
 
 
