@@ -96,7 +96,8 @@ def _weights(given: Sequence[Any], parts: int) -> list[float]:
     for one in given:
         if isinstance(one, bool) or not isinstance(one, numbers.Real):
             raise wrong_type("weight", given, "numbers above 0", str([1.0] * parts))
-        if not 0 < one <= 1e300:
+        number: Any = one  # `Real` has no comparison with numbers
+        if not 0 < number <= 1e300:
             raise UsageError(f"`--weight {one}`: expected a number above 0", hints.again(weight=["1"] * parts))
     if given and len(given) != parts:
         message = f"`--weight` is given {len(given)} times, expected once for each of the {parts} parts of the query: "
