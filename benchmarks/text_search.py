@@ -213,7 +213,7 @@ def _maps(tiles: Tiles) -> dict[str, tuple[Floats, Floats, Floats]]:
     incidence = csr_matrix((np.ones(len(tiles.tag)), (tiles.tag, tiles.tile)), (len(tiles.tags), tiles.count))
     found = {}
     for form in ("centred", "whitened"):
-        space = SearchSpace.fit([one.statistics("tile/vector") for one in tiles.embeddings], form)  # type: ignore[arg-type]
+        space = SearchSpace.fit([one.statistics("tile/vector") for one in tiles.embeddings], form)
         units = space.project(raw).astype(np.float64)
         centroids = (incidence @ units) / np.maximum(counts, 1)[:, None]
         weighted = tiles.table * counts[:, None]

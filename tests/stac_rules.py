@@ -108,7 +108,7 @@ def check_stac(content: dict[str, Any]) -> None:
     core.validate({**content, "stac_version": "1.1.0"})
     used = content["stac_extensions"]
     assert set(used) <= {EMBEDDINGS, MLM}
-    prefixes = {re.match("[a-z]+", key)[0] for key in (*content, *content.get("properties", {})) if ":" in key}  # type: ignore[index]
+    prefixes = {re.match("[a-z]+", key)[0] for key in (*content, *content.get("properties", {})) if ":" in key}
     assert ("emb" in prefixes) == (EMBEDDINGS in used) and ("mlm" in prefixes) == (MLM in used)
     if EMBEDDINGS in used and kind == "item":
         Draft7Validator(closed("emb", ITEM_KEYS, [])).validate(content["properties"])

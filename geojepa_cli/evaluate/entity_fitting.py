@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -12,12 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geojepa_cli.evaluate.entity_parts import Part, Rows
+from geojepa_cli.evaluate.fit_jobs import Progress, run_class_jobs
 from geojepa_cli.metrics.boosting import fit_boosted_classes
 from geojepa_cli.metrics.logistic import fit_logistic
 
 Floats = NDArray[np.float64]
 Vectors = NDArray[np.float32]
-Progress = Callable[[int, int], None]
 
 DUMMY = "dummy"
 
@@ -71,9 +69,6 @@ def fit_entity_heads(
         Probabilities of the classes, float64 [seeds, n, classes], by row; NaN for examples that are not tested. The
         first row is Dummy. Rows with equal vectors share the array.
     """
-    from sklearn.exceptions import ConvergenceWarning
-    from threadpoolctl import threadpool_limits
-
     rows: dict[Row, Vectors] = {Row(name): x for name, x in vectors.linear.items()}
     same: dict[Row, Row] = {}
     for name, shifted in vectors.shifted.items():
@@ -94,17 +89,7 @@ def fit_entity_heads(
             found[row][run, part.test] = model.predict(rows[row][part.test])
 
     jobs = [(row, run, part) for row in (*boosted, *rows) for run, folds in enumerate(parts) for part in folds]
-    # limits and filters are those of the process, so they are set once, and not by each thread
-    with threadpool_limits(1), warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        running = [pool.submit(fit, *job) for job in jobs]
-        try:
-            for done, finished in enumerate(as_completed(running), start=1):
-                finished.result()
-                progress(done, len(jobs))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    run_class_jobs(fit, jobs, threads, progress)
     for run, folds in enumerate(parts):
         for part in folds:
             found[Row(DUMMY)][run, part.test] = _shares(labels, classes, part)

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geojepa_cli.console import counted
-from geojepa_cli.evaluate.entity_fitting import DUMMY, EntityVectors, Floats, Progress, Row, fit_entity_heads
+from geojepa_cli.evaluate.entity_fitting import DUMMY, EntityVectors, Floats, Row, fit_entity_heads
 from geojepa_cli.evaluate.entity_parts import BETWEEN_REGIONS, LEFT_OUT_REGIONS, Part, Rows
+from geojepa_cli.evaluate.fit_jobs import Progress
 from geojepa_cli.evaluate.scores import rounded
 from geojepa_cli.metrics.bootstrap import Interval
 from geojepa_cli.metrics.classification import ClassBootstrap, ClassFigures, average_precisions, recalls

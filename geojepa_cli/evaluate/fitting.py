@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from geojepa_cli.config.heads import SEEDED, TWO_PART
+from geojepa_cli.evaluate.fit_jobs import Progress, run_jobs
 from geojepa_cli.evaluate.folds import Floats, Fold, ProbeData, Rows
 from geojepa_cli.evaluate.heads import predict_dummy, predict_head, predict_two_parts
 from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD
@@ -19,7 +20,6 @@ from geojepa_cli.evaluate.scores import Predicted
 from geojepa_cli.metrics.label_forms import Prediction
 from geojepa_cli.tasks.labels import label_range
 
-Progress = Callable[[int, int], None]
 # (fold, limits of predictions, seed, True if the fold has all labels) -> predictions
 Supervised = Callable[[Fold, tuple[float, float], int, bool], Prediction]
 SUPERVISED_HEAD = "supervised"  # name of the head of a model that is trained on labels, end to end
@@ -97,14 +97,7 @@ def fit_heads(
         _fill(predictions[place][model, SUPERVISED_HEAD], (run, fold.test), predicted)
         progress(done, total)
     with ThreadPoolExecutor(threads, initializer=lambda: torch.set_num_threads(1)) as pool:
-        running = [pool.submit(_fit, job, data, vectors, seed, predictions[job.share]) for job in jobs]
-        try:
-            for done, finished in enumerate(as_completed(running), start=1 + trained):
-                finished.result()
-                progress(done, total)
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+        run_jobs(pool, _fit, [(job, data, vectors, seed, predictions[job.share]) for job in jobs], progress, trained)
     return predictions
 
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geojepa_cli.console import counted
-from geojepa_cli.evaluate.fitting import Key, Progress, Supervised, Vectors, fit_heads
+from geojepa_cli.evaluate.fit_jobs import Progress
+from geojepa_cli.evaluate.fitting import Key, Supervised, Vectors, fit_heads
 from geojepa_cli.evaluate.folds import Floats, Fold, ProbeData, make_folds
 from geojepa_cli.evaluate.label_shares import LabelCount, count_labels, with_share
 from geojepa_cli.evaluate.predictions import DUMMY, DUMMY_HEAD

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from geojepa_cli.evaluate.entity_fitting import Progress, Vectors
+from geojepa_cli.evaluate.entity_fitting import Vectors
 from geojepa_cli.evaluate.entity_parts import Part, Rows
+from geojepa_cli.evaluate.fit_jobs import Progress, run_class_jobs
 from geojepa_cli.metrics.logistic import fit_logistic
 
 Floats = NDArray[np.float64]
@@ -75,9 +74,6 @@ def out_of_fold(
     Returns:
         Probabilities by name, float64 [n, classes].
     """
-    from sklearn.exceptions import ConvergenceWarning
-    from threadpoolctl import threadpool_limits
-
     found = {name: np.empty((len(classes.labels), classes.count)) for name in vectors}
 
     def fit(name: str, part: Part) -> None:
@@ -90,16 +86,7 @@ def out_of_fold(
         found[name][part.test] = raised / raised.sum(axis=1, keepdims=True)
 
     jobs = [(name, part) for name in vectors for part in parts]
-    with threadpool_limits(1), warnings.catch_warnings(), ThreadPoolExecutor(threads) as pool:
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        running = [pool.submit(fit, *job) for job in jobs]
-        try:
-            for done, finished in enumerate(as_completed(running), start=1):
-                finished.result()
-                progress(done, len(jobs))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    run_class_jobs(fit, jobs, threads, progress)
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -88,31 +89,36 @@ class Places:
         start = int(self.entity_starts[hit.region])
         return range(start + first, start + last)
 
+    @functools.cached_property
     def entity_offsets(self) -> Ids:
-        """Returns the first entity of each tile, and the number of all entities: CSR offsets, int64 [N + 1]."""
+        """The first entity of each tile, and the number of all entities: CSR offsets, int64 [N + 1]."""
         parts = [
             one.vectors["entity/cu_seqlens"][:-1].astype(np.int64) + start
             for one, start in zip(self.regions, self.entity_starts[:-1].tolist(), strict=True)
         ]
         return np.concatenate([*parts, self.entity_starts[-1:]])
 
+    @functools.cached_property
     def elements(self) -> Ids:
-        """Returns one number for each entity. Entities with the same number are parts of one OSM element: int64 [M]."""
+        """One number for each entity. Entities with the same number are parts of one OSM element: int64 [M]."""
         parts = [
             one.vectors["entity/osm_id"].astype(np.int64) * 4 + one.vectors["entity/osm_type"] for one in self.regions
         ]
         return np.concatenate(parts) if parts else np.empty(0, np.int64)
 
+    @functools.cached_property
     def squares(self) -> Ids:
-        """Returns one number for each tile. Tiles with the same number are one tile in several regions: int64 [N]."""
+        """One number for each tile. Tiles with the same number are one tile in several regions: int64 [N]."""
         return np.asarray(self.z << 56 | self.x << 28 | self.y)
 
+    @functools.cached_property
     def groups(self) -> Ids:
-        """Returns the number of the zoom-14 tile that contains each tile: int64 [N]."""
+        """The number of the zoom-14 tile that contains each tile: int64 [N]."""
         up = np.maximum(self.z - GROUP_ZOOM, 0)
         return np.asarray(np.minimum(self.z, GROUP_ZOOM) << 56 | self.x >> up << 28 | self.y >> up)
 
+    @functools.cached_property
     def centres(self) -> Floats:
-        """Returns the centre of each tile in degrees, longitude first: float64 [N, 2]."""
+        """The centre of each tile in degrees, longitude first: float64 [N, 2]."""
         bounds = tiles_bounds(self.z, self.x, self.y)
         return np.stack([bounds[:, [0, 2]].mean(1), bounds[:, [1, 3]].mean(1)], 1)

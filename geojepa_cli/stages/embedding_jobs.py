@@ -71,7 +71,7 @@ def run_job(job: EmbedJob) -> Embedded:
     """Runs a job in another process than the command."""
     try:
         return run_here(job)
-    except Exception as error:
+    except Exception as error:  # the command reports it, and other regions continue
         return failure(describe(error))
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from geojepa_cli.search.space import Form
 
 DEFAULT_K = 8
-SPACES = ("raw", "centred", "whitened")
+SPACES: tuple[Form, ...] = ("raw", "centred", "whitened")
 DEFAULT_SPACE = "centred"  # as in `search/space.py`, which loads numpy and torch
 
 
@@ -101,7 +101,7 @@ def check_space(space: str) -> Form:
     """
     for known in SPACES:
         if space == known:
-            return known  # type: ignore[return-value]
+            return known
     raise UsageError(f"unknown space `{space}`: expected {', '.join(SPACES)}", hints.again(space=DEFAULT_SPACE))
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 SINGLE = ("tile", "entity", "at", "text", "draw", "area")  # options of which a query has at most one each
 FILES = ("--draw", "--area")
-LEVELS = ("tile", "entity")
+LEVELS: tuple[Level, ...] = ("tile", "entity")
 
 
 @dataclass(frozen=True)
@@ -123,5 +123,5 @@ def check_level(level: str | None, parts: Sequence[QueryPart]) -> Level:
                 if part.level not in (None, level):
                     message = f"`--level {level}` cannot be combined with `{part.option} {part.text}`, which is a "
                     raise UsageError(f"{message}{part.level}", hints.again(level=part.level))
-            return known  # type: ignore[return-value]
+            return known
     raise UsageError(f"unknown level `{level}`: expected {' or '.join(LEVELS)}", hints.again(level="tile"))

@@ -100,7 +100,7 @@ class _Process:
     """A process that runs jobs, one after another."""
 
     def __init__(self, function: Callable[..., object]) -> None:
-        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 - closed at the end
         self._process = subprocess.Popen(
             [sys.executable, "-P", "-m", WORKER, f"{function.__module__}:{function.__qualname__}"],
             stdin=subprocess.PIPE,

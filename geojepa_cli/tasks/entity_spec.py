@@ -12,15 +12,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from geojepa_cli import hints
 from geojepa_cli.config.numbers import Float
-from geojepa_cli.errors import NotFoundError, unknown
 from geojepa_cli.store import schema
 from geojepa_cli.tasks.definition_file import load_definition, packed_definitions
 from geojepa_cli.tasks.label_spec import MAX_RULES, MAX_TEXT, Rules, Strict, TagRule, Text
 from geojepa_cli.tasks.maxspeed import read_maxspeed
 from geojepa_cli.tasks.rules import Matcher
-from geojepa_cli.tasks.spec import NAME
+from geojepa_cli.tasks.spec import NAME, definition_path
 
 MAX_CLASSES = 100
 Kind = Literal["point", "line", "area", "relation"]
@@ -130,16 +128,8 @@ def find_entity_task(name_or_file: str) -> EntitySpec:
         NotFoundError: there is no such task or file. The message suggests the most similar name of a task.
         UsageError: the file is not a valid definition.
     """
-    path = Path(name_or_file)
-    example = hints.instead(("--task", name_or_file), ("--task", "building_class"))
-    if path.suffix in (".yaml", ".yml") or path.name != name_or_file:
-        if not path.is_file():
-            raise NotFoundError(f"task file `{name_or_file}` not found", example)
-        return load_entity_task(path)
-    tasks = packed_entity_tasks()
-    if name_or_file not in tasks:
-        raise unknown("entity task", name_or_file, tasks, example.noting("or a YAML file"), "--task")
-    return load_entity_task(tasks[name_or_file])
+    packed = packed_entity_tasks
+    return load_entity_task(definition_path(name_or_file, packed, "entity task", "task file `{}`", "building_class"))
 
 
 def load_entity_task(path: Path) -> EntitySpec:

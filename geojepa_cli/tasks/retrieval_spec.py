@@ -11,12 +11,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from geojepa_cli import hints
 from geojepa_cli.config.numbers import Float
-from geojepa_cli.errors import NotFoundError, unknown
 from geojepa_cli.tasks.definition_file import load_definition, packed_definitions
 from geojepa_cli.tasks.label_spec import MAX_RULES, LabelSpec, MaskSpec, Rules, Strict, TagRule, Text
-from geojepa_cli.tasks.spec import NAME, TaskSpec
+from geojepa_cli.tasks.spec import NAME, TaskSpec, definition_path
 
 MAX_PARTS = 10
 EXAMPLE = "cemetery"
@@ -82,15 +80,8 @@ def find_feature(name_or_file: str) -> RetrievalSpec:
         NotFoundError: there is no such feature or file. The message suggests the most similar name.
         UsageError: the file is not a valid definition.
     """
-    path, example = Path(name_or_file), hints.instead(("--task", name_or_file), ("--task", EXAMPLE))
-    if path.suffix in (".yaml", ".yml") or path.name != name_or_file:
-        if not path.is_file():
-            raise NotFoundError(f"file `{name_or_file}` with a map feature not found", example)
-        return load_feature(path)
-    features = packed_features()
-    if name_or_file not in features:
-        raise unknown("map feature", name_or_file, features, example.noting("or a YAML file"), "--task")
-    return load_feature(features[name_or_file])
+    file = "file `{}` with a map feature"
+    return load_feature(definition_path(name_or_file, packed_features, "map feature", file, EXAMPLE))
 
 
 def load_feature(path: Path) -> RetrievalSpec:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -95,18 +95,38 @@ def find_task(name_or_file: str, option: str = "--task") -> TaskSpec:
         NotFoundError: there is no such task or file. The message suggests the most similar name of a task.
         UsageError: the file is not a valid task definition.
     """
-    path = Path(name_or_file)
+    return load_task(definition_path(name_or_file, packed_tasks, "task", "task file `{}`", "max_speed", option))
+
+
+def definition_path(
+    name_or_file: str,
+    packed: Callable[[], Mapping[str, Path]],
+    what: str,
+    file: str,
+    example: str,
+    option: str = "--task",
+) -> Path:
+    """Returns the path of a definition.
+
+    Args:
+        name_or_file: name of a definition that comes with geojepa, or path of a YAML file.
+        packed: function that returns the paths of the definitions that come with geojepa, by name.
+        what, file: what is defined, and its file, with `{}` in place of the path, for messages.
+        example: name of a definition, for the hint.
+        option: command-line option that was used to give the definition.
+
+    Raises:
+        NotFoundError: there is no such definition or file. The message suggests the most similar name.
+    """
+    path, hint = Path(name_or_file), hints.instead((option, name_or_file), (option, example))
     if path.suffix in (".yaml", ".yml") or path.name != name_or_file:
         if not path.is_file():
-            raise NotFoundError(
-                f"task file `{name_or_file}` not found", hints.instead((option, name_or_file), (option, "max_speed"))
-            )
-        return load_task(path)
-    tasks = packed_tasks()
-    if name_or_file not in tasks:
-        example = hints.instead((option, name_or_file), (option, "max_speed"))
-        raise unknown("task", name_or_file, tasks, example.noting("or a YAML file"), option)
-    return load_task(tasks[name_or_file])
+            raise NotFoundError(f"{file.format(name_or_file)} not found", hint)
+        return path
+    known = packed()
+    if name_or_file not in known:
+        raise unknown(what, name_or_file, known, hint.noting("or a YAML file"), option)
+    return known[name_or_file]
 
 
 def load_task(path: Path) -> TaskSpec:

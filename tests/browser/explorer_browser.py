@@ -96,7 +96,7 @@ class Visit:
         """Pixels of a place on the page. The view stands in the fragment."""
         view = self.fragment().partition("view=")[2].partition("&")[0]
         zoom, centre_lat, centre_lon = map(float, view.split("/"))
-        box = self.page.query_selector("#map").bounding_box()  # type: ignore[union-attr]
+        box = self.page.query_selector("#map").bounding_box()
         assert box is not None
         (x, y), (x0, y0) = (_mercator(*at) for at in ((lon, lat), (centre_lon, centre_lat)))
         scale = 512 * 2**zoom

@@ -58,7 +58,7 @@ def running(workspace: Workspace, *arguments: str) -> Iterator[tuple[subprocess.
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_command_serves_until_it_is_stopped(workspace: Workspace, number: signal.Signals) -> None:
     with running(workspace) as (process, answer):
-        url = str(answer["result"]["url"])  # type: ignore[index]
+        url = str(answer["result"]["url"])
         assert answer["command"] == "explore" and url.startswith("http://127.0.0.1:")
         about = json.load(urllib.request.urlopen(url + "api/about", timeout=20))
         assert [one["name"] for one in about["regions"]] == ["town", "village"]

@@ -40,7 +40,7 @@ def ask(
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
     data = None if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
     named = {"Host": f"127.0.0.1:{server.port}", "Content-Type": "application/json"}
-    named |= {name.replace("_", "-"): value for name, value in headers.items()}  # type: ignore[misc]
+    named |= {name.replace("_", "-"): value for name, value in headers.items()}
     connection.putrequest(method or ("GET" if data is None else "POST"), path, skip_host=True)
     for name, value in named.items():
         if value is not None:

@@ -125,9 +125,9 @@ def test_marks_without_a_query_are_a_query(explorer: Explorer) -> None:
 
 def test_a_drawn_area_asks_for_the_mean_of_the_tiles_in_it(explorer: Explorer) -> None:
     places, unit = explorer.places, unit_vectors(explorer, "tile/vector")
-    west, north = places.centres()[:60].min(0)[0], places.centres()[:60].max(0)[1]
+    west, north = places.centres[:60].min(0)[0], places.centres[:60].max(0)[1]
     ring = [(west - 0.001, north + 0.001), (west + 0.02, north - 0.002), (west, north - 0.03)]
-    inside = [i for i, at in enumerate(places.centres()) if shapely.Polygon(ring).contains(shapely.Point(at))]
+    inside = [i for i, at in enumerate(places.centres) if shapely.Polygon(ring).contains(shapely.Point(at))]
     assert 1 < len(inside) < 40
     answer = ask(explorer, {"query": {"kind": "area", "ring": ring}}, k=5)
     mean = unit[inside].mean(0)
@@ -266,7 +266,7 @@ def test_results_have_rank_share_and_distance(explorer: Explorer) -> None:
 
 def test_entities_and_tiles_of_all_regions_have_consecutive_numbers(regions: list[SearchRegion]) -> None:
     places = Places(regions)
-    offsets = places.entity_offsets()
+    offsets = places.entity_offsets
     for number in (0, len(places) - 1, regions[0].vectors.n_tiles, regions[0].vectors.n_tiles - 1):
         assert places.tile_id(places.tile_name(number)) == number
         assert range(offsets[number], offsets[number + 1]) == places.entities_of_tile(number)

@@ -25,7 +25,7 @@ class Planted:
     """A planted region and its rows of a family."""
 
     def __init__(self, path: Path, decides: str = "shape") -> None:
-        self.store = TileStore.open([write_planted(path, decides)], names=["town"])  # type: ignore[arg-type]
+        self.store = TileStore.open([write_planted(path, decides)], names=["town"])
         self.tokens = RegionTokens(self.store.regions[0])
 
     def rows(self, name: str = "building") -> ReviewRows:
@@ -39,7 +39,7 @@ def planted(tmp_path: Path) -> Planted:
 
 def test_definitions_group_values_and_keep_the_others_apart() -> None:
     tags = [("building", "detached"), ("building", "garage"), ("building", "yes"), ("building", "silo"), ("shop", "x")]
-    names, found = tag_classes(RuleVocabulary(*zip(*tags, strict=True)), packed_reviews()["building"])  # type: ignore[arg-type]
+    names, found = tag_classes(RuleVocabulary(*zip(*tags, strict=True)), packed_reviews()["building"])
     assert [names[one] if one >= 0 else None for one in found.tolist()] == [
         "house",
         "outbuilding",

@@ -119,7 +119,7 @@ def _slow_space(vectors: np.ndarray, form: str, shrinkage: float) -> np.ndarray:
 @pytest.mark.parametrize("form", FORMS)
 def test_vectors_are_mapped_by_the_formula(form: str) -> None:
     vectors = _vectors(300, 8)
-    space = SearchSpace.fit([_statistics(vectors[:100]), _statistics(vectors[100:])], form)  # type: ignore[arg-type]
+    space = SearchSpace.fit([_statistics(vectors[:100]), _statistics(vectors[100:])], form)
     expected = _slow_space(vectors, form, space.shrinkage)
     found = space.project(vectors.astype(np.float32))
     assert found.dtype == np.float32
@@ -171,7 +171,7 @@ def test_constant_columns_and_vectors_of_zeros_become_zero() -> None:
     vectors[:, 2] = 1e4 + 1e-4 * np.random.default_rng(0).standard_normal(50)  # constant in float32
     vectors[7] = 0
     for form in ("centred", "whitened"):
-        space = SearchSpace.fit([_statistics(vectors)], form)  # type: ignore[arg-type]
+        space = SearchSpace.fit([_statistics(vectors)], form)
         found = space.project(vectors)
         assert not found[7].any() and np.isfinite(found).all()
         np.testing.assert_allclose(np.delete(np.linalg.norm(found, axis=1), 7), 1, atol=1e-6)
@@ -182,11 +182,11 @@ def test_constant_columns_and_vectors_of_zeros_become_zero() -> None:
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_space_of_at_most_one_vector_is_finite(form: str, count: int) -> None:
     vectors = _vectors(count, 4)
-    space = SearchSpace.fit([_statistics(vectors)], form)  # type: ignore[arg-type]
+    space = SearchSpace.fit([_statistics(vectors)], form)
     assert np.isfinite(space.project(_vectors(3, 4, seed=1))).all()
-    assert SearchSpace.fit([no_vectors(0)], form).project(np.zeros((5, 0), np.float16)).shape == (5, 0)  # type: ignore[arg-type]
+    assert SearchSpace.fit([no_vectors(0)], form).project(np.zeros((5, 0), np.float16)).shape == (5, 0)
 
 
 def test_an_unknown_form_is_an_error() -> None:
     with pytest.raises(ValueError, match="unknown form `white`"):
-        SearchSpace.fit([no_vectors(2)], "white")  # type: ignore[arg-type]
+        SearchSpace.fit([no_vectors(2)], "white")

@@ -143,10 +143,10 @@ class Explorer:
         left_out: NDArray[np.bool_],
         note: str = "",
     ) -> Answer:
-        squares = self._squares
+        squares = self.places.squares
         left_out = left_out | np.isin(squares, squares[[*good, *bad]])
         if wanted.exclude_same_group:
-            groups = self._groups
+            groups = self.places.groups
             left_out = left_out | np.isin(groups, groups[good])
         results = best_rows(scores, wanted.k, squares, left_out)
         return Answer(False, results.tolist(), scores[results].tolist(), len(scores), good, scores, note)
@@ -157,11 +157,11 @@ class Explorer:
         good = [*examples, *(places.entity_id(name) for name in question.good)]
         bad = [places.entity_id(name) for name in question.bad]
         scores = self.entities.scores(self._entity_query(question))
-        elements, offsets = self._elements, self._entity_offsets
+        elements, offsets = self.places.elements, self.places.entity_offsets
         left_out = np.isin(elements, elements[[*good, *bad]])
         if wanted.exclude_same_group:
-            own = self._groups[[places.tile_of_entity(number) for number in good]]
-            left_out |= np.repeat(np.isin(self._groups, own), np.diff(offsets))
+            own = self.places.groups[[places.tile_of_entity(number) for number in good]]
+            left_out |= np.repeat(np.isin(self.places.groups, own), np.diff(offsets))
         results = best_rows(scores, wanted.k, elements, left_out)
         filled = np.flatnonzero(np.diff(offsets) > 0)
         tile_scores = np.full(len(places), -1.0, np.float32)
@@ -182,8 +182,8 @@ class Explorer:
         """
         polygon = shapely.make_valid(shapely.Polygon(query.ring))
         shapely.prepare(polygon)
-        rows = np.flatnonzero(shapely.contains_xy(polygon, self._centres))
-        _, first = np.unique(self._squares[rows], return_index=True)
+        rows = np.flatnonzero(shapely.contains_xy(polygon, self.places.centres))
+        _, first = np.unique(self.places.squares[rows], return_index=True)
         if not len(first):
             raise UsageError("the area contains no centre of a tile; draw a larger one")
         return [int(row) for row in np.sort(rows[first])]
@@ -227,26 +227,6 @@ class Explorer:
         rows = np.linspace(0, len(self.entities) - 1, min(5_000, len(self.entities))).astype(np.int64)
         low, high = np.percentile(self.entities.unit_rows(rows) @ directions, [2, 98], axis=0)
         return directions, low, high
-
-    @functools.cached_property
-    def _squares(self) -> Rows:
-        return self.places.squares()
-
-    @functools.cached_property
-    def _groups(self) -> Rows:
-        return self.places.groups()
-
-    @functools.cached_property
-    def _centres(self) -> NDArray[np.float64]:
-        return self.places.centres()
-
-    @functools.cached_property
-    def _elements(self) -> Rows:
-        return self.places.elements()
-
-    @functools.cached_property
-    def _entity_offsets(self) -> Rows:
-        return self.places.entity_offsets()
 
 
 def as_int16(scores: Scores) -> NDArray[np.int16]:

@@ -177,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             api = self.explorer.api
             response = api.get(path, query) if body is None else api.post(path, body)
-        except Exception:
+        except Exception:  # one failed request must not stop the server
             console.warn(f"request `{path}` failed: {traceback.format_exc(limit=-3)}")
             response = failure(500, "the server failed; its terminal has the reason")
         self._send(response)
