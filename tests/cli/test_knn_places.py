@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import shapely
+from geojson_files import collection, write
 from map_builder import X, Y, at, box
 from pyproj import Geod
 from three_places import COURT, MEADOW, RUNWAY, YARD, three_places
@@ -43,25 +43,15 @@ def vectors(workspace: Workspace) -> Embeddings:
     return Embeddings(made.file("embeddings.h5"))
 
 
-def _collection(*features: tuple[dict[str, Any], Any]) -> dict[str, Any]:
-    found = [{"type": "Feature", "properties": tags, "geometry": shape} for tags, shape in features]
-    return {"type": "FeatureCollection", "features": found}
-
-
-def _write(path: Path, content: Any) -> Path:
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
-    return path
-
-
 def _places(places: list[tuple[float, float]], dx: float = 0.0) -> list[list[float]]:
     return [list(at(x + dx, y)) for x, y in places]
 
 
 def _airfield(path: Path, dx: float = 0.0) -> Path:
     rings = [[*(ring := _places(one, dx)), ring[0]] for one in (MEADOW, COURT, YARD)]
-    return _write(
+    return write(
         path,
-        _collection(
+        collection(
             ({"aeroway": "runway", "surface": "grass"}, {"type": "LineString", "coordinates": _places(RUNWAY, dx)}),
             ({"landuse": "meadow"}, {"type": "Polygon", "coordinates": rings[:1]}),
             ({"building": True, "id": 7}, {"type": "Polygon", "coordinates": rings[1:]}),
@@ -123,7 +113,7 @@ def test_a_drawing_across_an_edge_is_moved_into_one_tile(
 
 def test_a_drawn_entity_finds_entities(workspace: Workspace, tmp_path: Path) -> None:
     line = {"type": "LineString", "coordinates": _places([(0.3, 0.3), (0.5, 0.4)])}
-    path = _write(tmp_path / "d.geojson", _collection(({"highway": "motorway"}, line)))
+    path = write(tmp_path / "d.geojson", collection(({"highway": "motorway"}, line)))
     assert knn(workspace, draw_=path, level="entity")["neighbours"][0]["entity"] == "way/11"
 
 
@@ -166,7 +156,7 @@ def test_an_area_has_the_area_weighted_mean_of_its_tiles(
 
     (west, north), (east, south) = at(0.5, 0.5), at(1.25, 0.75)
     area = shapely.box(west, south, east, north)
-    path = _write(tmp_path / "a.geojson", _collection(({}, shapely.geometry.mapping(area))))
+    path = write(tmp_path / "a.geojson", collection(({}, shapely.geometry.mapping(area))))
     geod = Geod(ellps="WGS84")
     weights = [abs(geod.geometry_area_perimeter(area.intersection(box(dx)))[0]) for dx in range(3)]
     expected = np.average(vectors["tile/vector"].astype(np.float64), axis=0, weights=weights)
@@ -212,7 +202,7 @@ POINT = {"type": "Point", "coordinates": [10.0, 50.0]}
 
 
 def test_drawings_without_entities_or_with_several_are_refused(workspace: Workspace, tmp_path: Path) -> None:
-    dropped = _write(tmp_path / "d.geojson", _collection(({"created_by": "x"}, {**POINT, "coordinates": at(0.5, 0.5)})))
+    dropped = write(tmp_path / "d.geojson", collection(({"created_by": "x"}, {**POINT, "coordinates": at(0.5, 0.5)})))
     with pytest.raises(DataError, match="no entity that a model reads"):
         knn(workspace, draw_=dropped)
     with pytest.raises(UsageError, match="4 features"):
@@ -222,9 +212,9 @@ def test_drawings_without_entities_or_with_several_are_refused(workspace: Worksp
 def test_areas_outside_and_areas_of_points_are_refused(workspace: Workspace, tmp_path: Path) -> None:
     far = shapely.geometry.mapping(shapely.box(1, 1, 2, 2))
     with pytest.raises(NotFoundError, match="share no area"):
-        knn(workspace, area=_write(tmp_path / "far.geojson", _collection(({}, far))))
+        knn(workspace, area=write(tmp_path / "far.geojson", collection(({}, far))))
     with pytest.raises(DataError, match="expected polygons"):
-        knn(workspace, area=_write(tmp_path / "points.geojson", _collection(({}, POINT))))
+        knn(workspace, area=write(tmp_path / "points.geojson", collection(({}, POINT))))
 
 
 def test_a_text_without_the_encoder_names_the_extra(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

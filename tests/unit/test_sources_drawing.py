@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from geojson_files import collection, write
 
 from geojepa_cli.errors import DataError
 from geojepa_cli.sources.drawing import read_drawing
@@ -14,19 +14,9 @@ from geojepa_cli.sources.drawing import read_drawing
 POINT = {"type": "Point", "coordinates": [10.0, 50.0]}
 
 
-def _collection(*features: tuple[dict[str, Any], Any]) -> dict[str, Any]:
-    found = [{"type": "Feature", "properties": tags, "geometry": shape} for tags, shape in features]
-    return {"type": "FeatureCollection", "features": found}
-
-
-def _write(path: Path, content: Any) -> Path:
-    path.write_text(content if isinstance(content, str) else json.dumps(content))
-    return path
-
-
 def test_values_become_texts_and_drawing_programs_leave_no_tags(tmp_path: Path) -> None:
     tags = {"building": True, "oneway": False, "lanes": 2, "height": 3.5, "name": "", "note": None, "stroke": "#f00"}
-    (one,) = read_drawing(_write(tmp_path / "d.geojson", _collection((tags, POINT)))).entities
+    (one,) = read_drawing(write(tmp_path / "d.geojson", collection((tags, POINT)))).entities
     assert one.tags == {"building": "yes", "oneway": "no", "lanes": "2", "height": "3.5"}
 
 
@@ -35,19 +25,19 @@ def test_values_become_texts_and_drawing_programs_leave_no_tags(tmp_path: Path) 
     [
         ("{", "cannot be read as GeoJSON"),
         ("[]", "cannot be read as GeoJSON"),
-        (_collection(), "is empty"),
-        (_collection(({}, POINT)), "feature 1: the feature has no tag"),
-        (_collection(({"highway": "stop"}, None)), "feature 1: there is no geometry"),
-        (_collection(({"highway": ["a"]}, POINT)), "`highway` is a list"),
-        (_collection(({"highway": "x" * 300}, POINT)), "more than 255"),
-        (_collection(({"a": "b"}, {"type": "Point", "coordinates": [400.0, 50.0]})), "not on the map"),
-        (_collection(({"a": "b"}, {"type": "MultiPoint", "coordinates": [[1, 1], [2, 2]]})), "MultiPoint"),
+        (collection(), "is empty"),
+        (collection(({}, POINT)), "feature 1: the feature has no tag"),
+        (collection(({"highway": "stop"}, None)), "feature 1: there is no geometry"),
+        (collection(({"highway": ["a"]}, POINT)), "`highway` is a list"),
+        (collection(({"highway": "x" * 300}, POINT)), "more than 255"),
+        (collection(({"a": "b"}, {"type": "Point", "coordinates": [400.0, 50.0]})), "not on the map"),
+        (collection(({"a": "b"}, {"type": "MultiPoint", "coordinates": [[1, 1], [2, 2]]})), "MultiPoint"),
         (
-            _collection(({"a": "b"}, {"type": "Polygon", "coordinates": [[[0, 0], [1, 1], [0, 1], [1, 0], [0, 0]]]})),
+            collection(({"a": "b"}, {"type": "Polygon", "coordinates": [[[0, 0], [1, 1], [0, 1], [1, 0], [0, 0]]]})),
             "not valid",
         ),
     ],
 )
 def test_bad_drawings_are_refused(tmp_path: Path, content: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        read_drawing(_write(tmp_path / "bad.geojson", content))
+        read_drawing(write(tmp_path / "bad.geojson", content))
