@@ -40,44 +40,6 @@ CHUNK_TILES = 2048
 BATCH_TOKENS = 16_384
 
 
-def embed_region(
-    store: TileStore,
-    view: View,
-    embedder: Embedder,
-    folder: Path,
-    attributes: Mapping[str, str],
-    meter: Meter,
-    device: Device = "cpu",
-) -> dict[str, int]:
-    """Computes the embeddings of a region and writes `embeddings.h5`. Reuses undamaged chunks of an interrupted run.
-
-    Args:
-        store: dataset with one region.
-        view: selection of the tiles to embed and of the entities and tags that the model sees.
-        embedder: model, already on `device`.
-        folder: folder in which to write `embeddings.h5` and the temporary chunks.
-        attributes: attributes to write to `embeddings.h5`.
-        meter: progress display, which counts tiles.
-        device: device of the model.
-
-    Returns:
-        Counts: `tiles` and `entities` that were embedded, and `width`, the number of dimensions of an entity's vector.
-
-    Raises:
-        DataError: no tiles are selected, the selected tiles have no input for the model, or the model returned
-            a value that is not finite.
-    """
-    return embed_chunks(open_chunks(store, view, embedder, folder, attributes, device), folder, meter)
-
-
-def embed_chunks(chunks: Chunks, folder: Path, meter: Meter) -> dict[str, int]:
-    """Makes the chunks that do not exist yet, and writes `embeddings.h5`. Returns the counts of `embed_region`."""
-    for number in range(len(chunks)):
-        chunks.make(number)
-        meter.update(min((number + 1) * CHUNK_TILES, chunks.n_tiles))
-    return chunks.join(folder / FILE)
-
-
 def open_chunks(
     store: TileStore,
     view: View,
@@ -86,11 +48,43 @@ def open_chunks(
     attributes: Mapping[str, str],
     device: Device = "cpu",
 ) -> Chunks:
-    """Returns the chunks of a region, for the arguments of `embed_region`. Several processes can make them."""
+    """Returns the chunks of a region, which several processes can make. Those of an interrupted run are reused.
+
+    Args:
+        store: dataset with one region.
+        view: selection of the tiles to embed and of the entities and tags that the model sees.
+        embedder: model, already on `device`.
+        folder: folder for the temporary files of chunks.
+        attributes: attributes to write to `embeddings.h5`.
+        device: device of the model.
+
+    Raises:
+        DataError: no tiles are selected, or the selected tiles have no input for the model.
+    """
     if not len(view.tiles):
         names = ", ".join(f"`{region.name}`" for region in store.regions)
         raise DataError(f"region {names} has no tile to embed", hints.run("artifacts"))
     return Chunks(_Region(store, view, embedder, torch.device(device)), folder / CHUNKS, attributes)
+
+
+def embed_chunks(chunks: Chunks, folder: Path, meter: Meter) -> dict[str, int]:
+    """Makes the chunks that do not exist yet, and writes `embeddings.h5`.
+
+    Args:
+        chunks: chunks of a region.
+        folder: folder in which to write `embeddings.h5`.
+        meter: progress display, which counts tiles.
+
+    Returns:
+        Counts: `tiles` and `entities` that were embedded, and `width`, the number of dimensions of an entity's vector.
+
+    Raises:
+        DataError: the model returned a value that is not finite.
+    """
+    for number in range(len(chunks)):
+        chunks.make(number)
+        meter.update(min((number + 1) * CHUNK_TILES, chunks.n_tiles))
+    return chunks.join(folder / FILE)
 
 
 def chunk_sizes(tiles: int) -> list[int]:
@@ -218,7 +212,7 @@ class Chunks(Sequence[Columns]):
         save_tensors(self._path(number), tensors, {"of": self._identity(number)})
 
     def join(self, path: Path) -> dict[str, int]:
-        """Writes `embeddings.h5` from all chunks, and deletes their files. Returns the counts of `embed_region`."""
+        """Writes `embeddings.h5` from all chunks, and deletes their files. Returns the counts of `embed_chunks`."""
         tile_width, width = self._region.tile_width, self._region.entity_width
         write_embeddings(path, self, self._attributes, tile_width, width)
         shutil.rmtree(self._folder)

@@ -17,7 +17,7 @@ from synthetic_workspace import add_region
 from geojepa_cli import console
 from geojepa_cli.config.load import load_config
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
-from geojepa_cli.evaluate.embed import embed_region
+from geojepa_cli.evaluate.embed import embed_chunks, open_chunks
 from geojepa_cli.grid import TileId
 from geojepa_cli.models.base import FrozenInputs, TagList
 from geojepa_cli.stages.embedding_model import TAGPOOL, Model, find_model
@@ -245,7 +245,7 @@ def test_tiles_that_a_mask_empties_have_the_zero_vector_and_nothing_left_is_an_e
     for number, shown in enumerate((view, view.drop(pieces=hidden))):
         (folder := tmp_path / str(number)).mkdir()
         with console.progress("embed") as meter:
-            embed_region(store, shown, embedder, folder, {"model": model, "region": "town"}, meter)
+            embed_chunks(open_chunks(store, shown, embedder, folder, {"model": model, "region": "town"}), folder, meter)
         found.append(Embeddings(folder / "embeddings.h5")["tile/vector"])
     assert (found[1][::2] == 0).all()
     np.testing.assert_allclose(found[1][1::2], found[0][1::2], rtol=1e-4, atol=1e-5)

@@ -20,7 +20,7 @@ from geojepa_cli import console
 from geojepa_cli.config.modality import TAGS_ONLY
 from geojepa_cli.errors import DataError
 from geojepa_cli.evaluate import embed
-from geojepa_cli.evaluate.embed import embed_region
+from geojepa_cli.evaluate.embed import embed_chunks, open_chunks
 from geojepa_cli.models.base import BatchVectors
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.embeddings import COLUMNS, Embeddings
@@ -69,7 +69,9 @@ def _run(
 ) -> Embeddings:
     folder.mkdir(exist_ok=True)
     with console.progress("test") as meter:
-        embed_region(store, view or View.default(store), embedder or Counts(), folder, attributes, meter)
+        embed_chunks(
+            open_chunks(store, view or View.default(store), embedder or Counts(), folder, attributes), folder, meter
+        )
     return Embeddings(folder / "embeddings.h5")
 
 

@@ -49,7 +49,7 @@ for package in (geojepa_cli.models, geojepa_cli.train, geojepa_cli.store):
 
 from geojepa_cli import console
 from geojepa_cli.config.load import load_config
-from geojepa_cli.evaluate.embed import embed_region
+from geojepa_cli.evaluate.embed import embed_chunks, open_chunks
 from geojepa_cli.models.published import save_model
 from geojepa_cli.models.registry import build_pretrainable, open_baseline, open_published
 from geojepa_cli.store.embeddings import Embeddings
@@ -67,7 +67,8 @@ save_model(FOLDER, model.module, config)
 found = {}
 for embedder in (open_published(FOLDER, config.family, data.inputs), open_baseline("tagpool", data.inputs)):
     with console.progress("embed") as meter:
-        embed_region(data.store, data.view, embedder, FOLDER, {"model": embedder.name, "region": "oak"}, meter)
+        attributes = {"model": embedder.name, "region": "oak"}
+        embed_chunks(open_chunks(data.store, data.view, embedder, FOLDER, attributes), FOLDER, meter)
     vectors = Embeddings(FOLDER / "embeddings.h5")
     found[embedder.name] = [vectors.n_tiles, float(abs(vectors["tile/vector"]).max())]
 print(json.dumps({"steps": result.progress.step, "found": found}))
