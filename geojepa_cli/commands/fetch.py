@@ -1,23 +1,25 @@
-"""`geojepa fetch`: imports an OpenStreetMap extract and, optionally, imagery into the workspace."""
+"""`geojepa fetch`: imports an OpenStreetMap extract and, optionally, imagery, or street-level photos of a region."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from geojepa_cli import console, stages
+from geojepa_cli import console, hints, stages
 from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
-from geojepa_cli.commands.tables.counts import print_path
-from geojepa_cli.errors import GeojepaError
+from geojepa_cli.commands.tables.counts import print_counts, print_path
+from geojepa_cli.commands.tables.photos import emit_photo_plan, print_photo_plan
+from geojepa_cli.errors import GeojepaError, UsageError
 from geojepa_cli.sources.collections import COLLECTIONS
 from geojepa_cli.sources.urls import GEOFABRIK_INDEX
 from geojepa_cli.stages.fetch_request import NO_IMAGERY
 from geojepa_cli.stages.source_plan import FilePlan, ImageryPlan, RegionPlan
 from geojepa_cli.workspace.artifact import Artifact
+from geojepa_cli.workspace.workspace import Workspace
 
 _SERVED = ", ".join(f"`{name}`" for name in COLLECTIONS)
 
@@ -28,7 +30,9 @@ def fetch(
     region: Annotated[
         list[str] | None,
         typer.Option(
-            "--region", help="Geofabrik region to download, such as `california`. Repeat for several regions."
+            "--region",
+            help="Geofabrik region to download, such as `california`. Repeat for several regions. With --photos: "
+            "region in the workspace.",
         ),
     ] = None,
     pbf: Annotated[Path | None, typer.Option("--pbf", help="Local PBF or OSM XML file to import.")] = None,
@@ -40,6 +44,20 @@ def fetch(
             "(16_X_Y.webp, .png, .jpg), or `none`."
         ),
     ] = NO_IMAGERY,
+    photos: Annotated[
+        Path | None,
+        typer.Option(
+            help="Import street-level photos of a region in the workspace: a folder with JPEG files that have a GPS "
+            "place in their EXIF, or a table (.csv, .geojson, .parquet) with columns `file`, `lon`, `lat` and, "
+            "optionally, `heading` and `field_of_view` in degrees.",
+        ),
+    ] = None,
+    crs: Annotated[
+        str | None,
+        typer.Option(
+            help="With --photos TABLE: CRS of the coordinates, such as `EPSG:2248`. Default: that of the file."
+        ),
+    ] = None,
     year: Annotated[
         int | None, typer.Option(help=f"With --imagery {_SERVED}: use only images taken in this year.")
     ] = None,
@@ -65,9 +83,15 @@ def fetch(
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Import an OpenStreetMap extract and, optionally, aerial imagery."""
+    """Import an OpenStreetMap extract and, optionally, aerial imagery, or street-level photos of a region."""
     box = options.parse_bbox(bbox)
     workspace = options.workspace(ctx)
+    if photos is not None or crs is not None:
+        others = {"pbf": pbf, "name": name, "imagery": None if imagery == NO_IMAGERY else imagery, "year": year}
+        _check_photos(photos, {**others, "bbox": bbox, "date": date, "stac_url": stac_url}, region or ())
+    if photos is not None:
+        _fetch_photos(workspace, photos, region, crs, attribution or (), dry_run, json)
+        return
     arguments = (workspace, region, pbf, name, imagery, year, attribution or (), box, date, geofabrik_url, stac_url)
     if dry_run:
         _dry_run(lambda: stages.plan_fetch(*arguments), region or (), geofabrik_url, json)
@@ -79,6 +103,43 @@ def fetch(
         return
     for source in sources:
         _print_source(source)
+
+
+def _check_photos(photos: Path | None, others: Mapping[str, object], region: Sequence[str]) -> None:
+    """Checks that the given options can be combined with the options for photos.
+
+    Raises:
+        UsageError: an option for extracts or imagery is given, or `--crs` is given without `--photos`.
+    """
+    if photos is None:
+        raise UsageError("`--crs` requires `--photos`, a table with the places of photos", hints.again(photos="FILE"))
+    given = [name for name, value in others.items() if value is not None]
+    if given:
+        message = (
+            f"`--{given[0].replace('_', '-')}` cannot be combined with `--photos`, which adds photos to a region that "
+            "is already in the workspace"
+        )
+        raise UsageError(message, hints.run("fetch", photos=photos, region=region[:1]))
+
+
+def _fetch_photos(
+    workspace: Workspace,
+    photos: Path,
+    region: list[str] | None,
+    crs: str | None,
+    attribution: Sequence[str],
+    dry_run: bool,
+    json: bool,
+) -> None:
+    if dry_run:
+        plan = stages.plan_photos(workspace, photos, region, crs)
+        (emit_photo_plan if json else print_photo_plan)(plan)
+        return
+    made = stages.fetch_photos(workspace, photos, region, crs, attribution)
+    if json:
+        console.emit_json("fetch", made.ref, {"counts": made.manifest["counts"], "path": str(made.path)})
+        return
+    print_counts(made)
 
 
 def _print_source(source: Artifact) -> None:

@@ -6,6 +6,7 @@ Importing this package makes all kinds of artifacts, such as `tiles` and `models
 # in the order in which the stages run; `geojepa artifacts` lists kinds in this order
 from geojepa_cli.stages.source import fetch  # isort: skip
 from geojepa_cli.stages.source_plan import plan_fetch  # isort: skip
+from geojepa_cli.stages.photos import fetch_photos, plan_photos  # isort: skip
 from geojepa_cli.stages.tiles import tile  # isort: skip
 from geojepa_cli.stages import images as _images  # isort: skip  # noqa: F401 - registers its kind
 from geojepa_cli.stages.features import process  # isort: skip
@@ -31,6 +32,8 @@ from geojepa_cli.stages.artifacts import artifacts, prune, verify  # isort: skip
 __all__ = [  # noqa: RUF022
     "fetch",
     "plan_fetch",
+    "fetch_photos",
+    "plan_photos",
     "tile",
     "process",
     "build_tasks",

@@ -82,6 +82,7 @@ PATHS = {
     "out": '"report"',
     "draw_": '"drawing.geojson"',
     "area": '"parks.geojson"',
+    "photos": '"DIR"',
 }
 TEXT_OR_PATH = {"imagery": '"DIR"', "image_weights": '"FILE"', "config": '"tiny.yaml"', "file": '"lr.yaml"'}
 TEXT_OR_PATH |= {"geofabrik_url": '"URL"'}

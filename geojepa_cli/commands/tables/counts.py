@@ -8,7 +8,7 @@ from typing import Any
 from geojepa_cli import console
 from geojepa_cli.workspace.artifact import Artifact
 
-FIRST = ("tiles", "images", "entities", "objects", "pieces", "steps", "parameters", "pairs")
+FIRST = ("tiles", "images", "photos", "entities", "objects", "pieces", "steps", "parameters", "pairs")
 
 
 def ordered_counts(artifact: Artifact) -> list[tuple[str, Any]]:
