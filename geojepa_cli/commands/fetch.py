@@ -88,7 +88,7 @@ def fetch(
     workspace = options.workspace(ctx)
     if photos is not None or crs is not None:
         others = {"pbf": pbf, "name": name, "imagery": None if imagery == NO_IMAGERY else imagery, "year": year}
-        _check_photos(photos, {**others, "bbox": bbox, "date": date, "stac_url": stac_url}, region or ())
+        _check_photos(photos, {**others, "bbox": bbox, "date": date, "stac_url": stac_url}, region or (), crs)
     if photos is not None:
         _fetch_photos(workspace, photos, region, crs, attribution or (), dry_run, json)
         return
@@ -105,14 +105,15 @@ def fetch(
         _print_source(source)
 
 
-def _check_photos(photos: Path | None, others: Mapping[str, object], region: Sequence[str]) -> None:
+def _check_photos(photos: Path | None, others: Mapping[str, object], region: Sequence[str], crs: str | None) -> None:
     """Checks that the given options can be combined with the options for photos.
 
     Raises:
         UsageError: an option for extracts or imagery is given, or `--crs` is given without `--photos`.
     """
     if photos is None:
-        raise UsageError("`--crs` requires `--photos`, a table with the places of photos", hints.again(photos="FILE"))
+        hint = hints.run("fetch", photos="FILE", crs=crs)
+        raise UsageError("`--crs` requires `--photos`, a table with the places of photos", hint)
     given = [name for name, value in others.items() if value is not None]
     if given:
         message = (

@@ -6,9 +6,9 @@ Importing this package makes all kinds of artifacts, such as `tiles` and `models
 # in the order in which the stages run; `geojepa artifacts` lists kinds in this order
 from geojepa_cli.stages.source import fetch  # isort: skip
 from geojepa_cli.stages.source_plan import plan_fetch  # isort: skip
-from geojepa_cli.stages.photos import fetch_photos, plan_photos  # isort: skip
 from geojepa_cli.stages.tiles import tile  # isort: skip
 from geojepa_cli.stages import images as _images  # isort: skip  # noqa: F401 - registers its kind
+from geojepa_cli.stages.photos import fetch_photos, plan_photos  # isort: skip
 from geojepa_cli.stages.features import process  # isort: skip
 from geojepa_cli.stages.tasks import build_tasks  # isort: skip
 from geojepa_cli.stages.file_labels import build_labels  # isort: skip

@@ -14,6 +14,7 @@ from geojepa_cli.hints import Hint
 from geojepa_cli.stages.arguments import check_texts
 from geojepa_cli.stages.rebuild import input_refs, texts
 from geojepa_cli.stages.stage import Stage, as_command, find_regions
+from geojepa_cli.stages.tiles import map_file
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.durable import write_durably
@@ -173,11 +174,12 @@ def _boxes(source: Artifact) -> list[Bounds]:
     if given:
         west, south, east, north = map(float, given)
         return [(west, south, east, north)]
-    suffix = str(source.params["format"])
-    path = source.file(f"map{suffix}")
+    path = map_file(source)
     try:
-        extract = Extract(path, suffix, "", 0)
+        extract = Extract(path, path.name.removeprefix("map"), "", path.stat().st_size)
         return header_boxes(extract) or [extract_bounds(extract)]
+    except DataError as error:
+        raise source.broken(error.message) from error
     except RuntimeError as error:  # of osmium
         raise source.broken(f"`{path}` cannot be read: {error}") from error
 

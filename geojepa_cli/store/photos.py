@@ -81,19 +81,19 @@ class PhotoStore:
         _, _, height, width = self.image.shape
         ends = self._names
         turns, fields = self.heading, self.field_of_view
-        problems = {
-            "columns differ in length": lengths != {n},
-            f"photos are {width} × {height} px": not MIN_PX <= height == width <= MAX_PX,
-            "a place is out of range": not ((np.abs(self.lon) <= 180.0) & (np.abs(self.lat) <= 90.0)).all(),
-            "a heading is out of range": not (np.isnan(turns) | ((turns >= 0.0) & (turns < 360.0))).all(),
-            "a field of view is out of range": not (np.isnan(fields) | ((fields > 0.0) & (fields <= 360.0))).all(),
-            "offsets of names do not match the names": len(ends) == 0
-            or int(ends[0]) != 0
-            or int(ends[-1]) != len(self._name_utf8)
-            or bool((ends[1:] < ends[:-1]).any()),
+        checks = {
+            "columns differ in length": lengths == {n},
+            f"photos are {width} × {height} px": MIN_PX <= height == width <= MAX_PX,
+            "a place is out of range": (np.abs(self.lon) <= 180.0).all() and (np.abs(self.lat) <= 90.0).all(),
+            "a heading is out of range": (np.isnan(turns) | ((turns >= 0.0) & (turns < 360.0))).all(),
+            "a field of view is out of range": (np.isnan(fields) | ((fields > 0.0) & (fields <= 360.0))).all(),
+            "offsets of names do not match the names": len(ends) > 0
+            and int(ends[0]) == 0
+            and int(ends[-1]) == len(self._name_utf8)
+            and bool((ends[1:] >= ends[:-1]).all()),
         }
-        for what, found in problems.items():
-            if found:
+        for what, sound in checks.items():
+            if not sound:
                 raise DataError(f"`{self.path}` is damaged: {what}", VERIFY)
 
     def __len__(self) -> int:

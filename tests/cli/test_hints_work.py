@@ -103,6 +103,16 @@ fetch --pbf x --name y --year 1
 fetch --pbf x --name y --bbox 1
 fetch --pbf x --name y --imagery foo
 fetch --nam x
+fetch --photos absent
+fetch --photos absent.csv --crs foo
+fetch --photos x --pbf y
+fetch --photos x --name y
+fetch --photos . --region nowhere
+fetch --crs EPSG:4326
+--workspace full fetch --photos absent
+--workspace full fetch --photos full
+--workspace full fetch --photos full --crs EPSG:4326
+--workspace full fetch --photos full --region nowhere
 --workspace full demo --size smal
 --workspace full demo --steps 0
 --workspace full demo --seed x

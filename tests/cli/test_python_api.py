@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import exif_bytes as eb
 import numpy as np
 import pytest
 from demo_workspace import Made, map_of, probed
@@ -21,11 +22,22 @@ from geojepa_cli.workspace.artifact import Artifact
 TILE = "16_18052_25957"
 
 
+def photo_folder(made: Made) -> Path:
+    """A folder with a photo in the demo city."""
+    from geojepa_cli.grid import parse_tile, tile_bounds
+
+    west, south, _, _ = tile_bounds(*parse_tile(TILE))
+    places = eb.gps((-west, 0, 0), (south, 0, 0), "W", "N")
+    return eb.write_photo(Path(made["folder"]) / "photos/a.jpg", eb.exif(places=places)).parent
+
+
 VALID: dict[str, Callable[[Made], Any]] = {
     "fetch, path": lambda m: stages.fetch(m["workspace"], pbf=map_of(m), name="copy"),
     "fetch, text": lambda m: stages.fetch(
         m["workspace"], None, str(map_of(m)), "copy", Path(m["source"].path / "imagery"), attribution="Someone"
     ),
+    "fetch_photos, text": lambda m: stages.fetch_photos(m["workspace"], str(photo_folder(m)), "demo"),
+    "fetch_photos, path": lambda m: stages.fetch_photos(m["workspace"], photo_folder(m), [m["tiles"]], None, ["Ada"]),
     "tile, name": lambda m: stages.tile(m["workspace"], "demo", zoom=np.int64(15), keep_tags="source:*"),
     "tile, source": lambda m: stages.tile(m["workspace"], m["source"], 15),
     "tile, tiles": lambda m: stages.tile(m["workspace"], [m["tiles"]], 15, bbox=np.array([-180.0, -80, 180, 80])),
@@ -105,6 +117,8 @@ FUNCTIONS = {name: getattr(stages, name) for name in stages.__all__}
 NEEDED: dict[str, Callable[[Made], dict[str, Any]]] = {
     "fetch": lambda m: {"pbf": map_of(m), "name": "other"},
     "plan_fetch": lambda m: {"pbf": map_of(m), "name": "other"},
+    "fetch_photos": lambda m: {"photos": photo_folder(m)},
+    "plan_photos": lambda m: {"photos": photo_folder(m)},
     "analyze_task": lambda m: {"analyze": "bridge"},
     "export_task": lambda m: {"export": "autogluon", "task": "bridge"},
     "build_labels": lambda m: {"labels": label_file(m), "label": "price", "reduce": "nearest", "name": "wrong"},
@@ -188,7 +202,7 @@ def is_valid(function: str, parameter: str, what: str) -> bool:
         return True
     if what == "unknown text":
         return parameter in ("keep_tags", "drop_tags", "attribution", "geofabrik_url", "stac_url", "out", "text")
-    return what == "folder" and parameter in ("out", "geofabrik_url")
+    return what == "folder" and parameter in ("out", "geofabrik_url", "photos")
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,14 @@ def identity(artifact: Artifact) -> str:
 def test_the_workspace_has_artifacts_of_every_kind(dotted: Workspace) -> None:
     from geojepa_cli.workspace.kinds import KINDS
 
-    elsewhere = {"entity_probes", "exports", "retrieval", "reviews", "sweeps"}  # rebuilt in the tests of their commands
+    elsewhere = {
+        "entity_probes",
+        "exports",
+        "photos",
+        "retrieval",
+        "reviews",
+        "sweeps",
+    }  # rebuilt in the tests of their commands
     assert {artifact.kind for artifact in dotted.everything()} == set(KINDS) - elsewhere
     labels = [artifact.params for artifact in dotted.artifacts("embeddings")]
     assert any(params.get("without_shared") for params in labels)

@@ -18,6 +18,7 @@ from geojepa_cli.store.embeddings import COLUMNS, Embeddings
 from geojepa_cli.store.features import open_features
 from geojepa_cli.store.images import ImageStore
 from geojepa_cli.store.label_file import read_labels, write_labels
+from geojepa_cli.store.photos import PhotoRow, PhotoStore, write_photos
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.tile_map import read_map
@@ -47,6 +48,9 @@ class Files:
         )
         names = [tuple(map(int, zxy)) for zxy in self.store.tile_zxy[:2]]
         self.images = write_synthetic_images(folder / "images.h5", names)
+        self.photos = folder / "photos.h5"
+        turned = [PhotoRow(f"{n}.jpg", n, -n, 50.0 * n, 60.0, np.full((3, 32, 32), n, np.uint8)) for n in range(3)]
+        write_photos(self.photos, turned, 32)
         self.labels, self.views = folder / "labels.h5", folder / "views.h5"
         columns = {
             "label": np.linspace(0, 1, N_TILES, dtype=np.float32),
@@ -65,6 +69,7 @@ class Files:
             "tags": lambda path: open_features([path], self.store),
             "embeddings": self.read_embeddings,
             "images": lambda path: np.asarray(ImageStore(path).image).sum(),
+            "photos": read_photos,
             "labels": lambda path: read_labels(path, N_TILES, 0, None),
             "views": lambda path: load_views([path], self.store),
         }
@@ -97,12 +102,18 @@ def read_tiles(path: Path) -> None:
     region.check_geometry()
 
 
+def read_photos(path: Path) -> None:
+    store = PhotoStore(path)
+    assert np.asarray(store.image).sum() >= 0 and all(isinstance(store.name(row), str) for row in range(len(store)))
+    assert len(store.tiles(16)) == len(store)
+
+
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     return Files(tmp_path_factory.mktemp("files"))
 
 
-KINDS = ("processed", "tiles", "tags", "embeddings", "images", "labels", "views")
+KINDS = ("processed", "tiles", "tags", "embeddings", "images", "photos", "labels", "views")
 
 
 def columns_of(path: Path) -> dict[str, np.ndarray]:
