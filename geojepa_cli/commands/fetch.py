@@ -23,64 +23,72 @@ from geojepa_cli.workspace.workspace import Workspace
 
 _SERVED = ", ".join(f"`{name}`" for name in COLLECTIONS)
 
+Region = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--region",
+        help="Geofabrik region to download, such as `california`. Repeat for several regions. With --photos: "
+        "region in the workspace.",
+    ),
+]
+Pbf = Annotated[Path | None, typer.Option("--pbf", help="Local PBF or OSM XML file to import.")]
+Name = Annotated[str | None, typer.Option("--name", help="Name for the region in the workspace.")]
+Imagery = Annotated[
+    str,
+    typer.Option(
+        help=f"Imagery to import: {_SERVED} (downloaded), a folder with GeoTIFFs, VRTs or image tiles "
+        "(16_X_Y.webp, .png, .jpg), or `none`."
+    ),
+]
+Photos = Annotated[
+    Path | None,
+    typer.Option(
+        help="Import street-level photos of a region in the workspace: a folder with JPEG files that have a GPS "
+        "place in their EXIF, or a table (.csv, .geojson, .parquet) with columns `file`, `lon`, `lat` and, "
+        "optionally, `heading` and `field_of_view` in degrees.",
+    ),
+]
+Crs = Annotated[
+    str | None,
+    typer.Option(help="With --photos TABLE: CRS of the coordinates, such as `EPSG:2248`. Default: that of the file."),
+]
+Year = Annotated[int | None, typer.Option(help=f"With --imagery {_SERVED}: use only images taken in this year.")]
+Attribution = Annotated[
+    list[str] | None,
+    typer.Option(help="Attribution text to show after the attribution of OpenStreetMap. Repeat for several lines."),
+]
+Bbox = Annotated[
+    str | None,
+    typer.Option(help="Limit imagery and tiles to this bounding box: `west,south,east,north` in degrees."),
+]
+Date = Annotated[
+    str | None, typer.Option(help="With --region: date of the extract, such as `2024-01-01`. Default: the newest.")
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the files that would be fetched, without fetching them.")
+]
+GeofabrikUrl = Annotated[str, typer.Option(help="URL or path of a mirror of Geofabrik, or of the mirror's index file.")]
+StacUrl = Annotated[
+    str | None, typer.Option(help=f"With --imagery {_SERVED}: URL of another STAC API that serves the same images.")
+]
+
 
 @example(pbf="state-college.osm.pbf", name="state-college")
 def fetch(
     ctx: typer.Context,
-    region: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--region",
-            help="Geofabrik region to download, such as `california`. Repeat for several regions. With --photos: "
-            "region in the workspace.",
-        ),
-    ] = None,
-    pbf: Annotated[Path | None, typer.Option("--pbf", help="Local PBF or OSM XML file to import.")] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name for the region in the workspace.")] = None,
-    imagery: Annotated[
-        str,
-        typer.Option(
-            help=f"Imagery to import: {_SERVED} (downloaded), a folder with GeoTIFFs, VRTs or image tiles "
-            "(16_X_Y.webp, .png, .jpg), or `none`."
-        ),
-    ] = NO_IMAGERY,
-    photos: Annotated[
-        Path | None,
-        typer.Option(
-            help="Import street-level photos of a region in the workspace: a folder with JPEG files that have a GPS "
-            "place in their EXIF, or a table (.csv, .geojson, .parquet) with columns `file`, `lon`, `lat` and, "
-            "optionally, `heading` and `field_of_view` in degrees.",
-        ),
-    ] = None,
-    crs: Annotated[
-        str | None,
-        typer.Option(
-            help="With --photos TABLE: CRS of the coordinates, such as `EPSG:2248`. Default: that of the file."
-        ),
-    ] = None,
-    year: Annotated[
-        int | None, typer.Option(help=f"With --imagery {_SERVED}: use only images taken in this year.")
-    ] = None,
-    attribution: Annotated[
-        list[str] | None,
-        typer.Option(help="Attribution text to show after the attribution of OpenStreetMap. Repeat for several lines."),
-    ] = None,
-    bbox: Annotated[
-        str | None,
-        typer.Option(help="Limit imagery and tiles to this bounding box: `west,south,east,north` in degrees."),
-    ] = None,
-    date: Annotated[
-        str | None, typer.Option(help="With --region: date of the extract, such as `2024-01-01`. Default: the newest.")
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the files that would be fetched, without fetching them.")
-    ] = False,
-    geofabrik_url: Annotated[
-        str, typer.Option(help="URL or path of a mirror of Geofabrik, or of the mirror's index file.")
-    ] = GEOFABRIK_INDEX,
-    stac_url: Annotated[
-        str | None, typer.Option(help=f"With --imagery {_SERVED}: URL of another STAC API that serves the same images.")
-    ] = None,
+    region: Region = None,
+    pbf: Pbf = None,
+    name: Name = None,
+    imagery: Imagery = NO_IMAGERY,
+    photos: Photos = None,
+    crs: Crs = None,
+    year: Year = None,
+    attribution: Attribution = None,
+    bbox: Bbox = None,
+    date: Date = None,
+    dry_run: DryRun = False,
+    geofabrik_url: GeofabrikUrl = GEOFABRIK_INDEX,
+    stac_url: StacUrl = None,
     json: options.Json = False,
 ) -> None:
     """Import an OpenStreetMap extract and, optionally, aerial imagery, or street-level photos of a region."""

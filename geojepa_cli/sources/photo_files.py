@@ -1,4 +1,4 @@
-"""Finds street-level photos: the JPEG files of a folder, or the rows of a table. Decides which of them are used."""
+"""Finds the street-level photos that a user gives: the JPEG files of a folder, or the rows of a table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import math
 import os
 import struct
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -15,15 +15,11 @@ import numpy as np
 
 from geojepa_cli import console, hints
 from geojepa_cli.errors import DataError, NotFoundError, UsageError
-from geojepa_cli.grid import Bounds
-from geojepa_cli.sources.exif import ZERO_PLACE, is_zero
 from geojepa_cli.sources.extract import sha256_of
 from geojepa_cli.sources.imagery import ATTRIBUTION_FILE, read_attribution
-from geojepa_cli.sources.photos import SIDE_PX, OpenPhoto, PhotoError, open_photo
 from geojepa_cli.sources.places import find_places
 from geojepa_cli.sources.raw_table import MISSING, TILE, RawTable
 from geojepa_cli.sources.table_files import CSV, GEOJSON, PARQUET, read_table
-from geojepa_cli.store.photos import PhotoRow
 
 SUFFIXES = (".jpg", ".jpeg")
 OTHER_SUFFIXES = (".heic", ".heif", ".avif", ".png", ".webp", ".tif", ".tiff", ".dng", ".gif", ".bmp")
@@ -31,7 +27,7 @@ THUMBNAIL_FOLDERS = ("@eadir",)  # of file servers; hidden folders are left out 
 FILE = ("file", "path", "filename", "file_name", "image", "photo", "image_path", "filepath")
 HEADING = ("heading", "compass_angle", "bearing", "direction", "azimuth", "yaw")
 FIELD_OF_VIEW = ("field_of_view", "fov", "hfov", "horizontal_fov")
-NO_FILE, OUTSIDE, DUPLICATE, NO_PLACE = "no_file", "outside", "duplicate", "no_place"
+NO_PLACE = "no_place"
 _DEFAULT = math.nan  # of values that a table does not have
 
 
@@ -82,86 +78,12 @@ class PhotoList(NamedTuple):
             name, lonlat = photo.name.encode(), photo.place or (math.nan, math.nan)
             digest.update(struct.pack("<Q", len(name)) + name)
             digest.update(struct.pack("<4d", *lonlat, photo.heading, photo.field_of_view) + photo.problem.encode())
-            if photo.path is not None and _is_file(photo.path):
+            if photo.path is not None and is_file(photo.path):
                 known[photo.path] = known.get(photo.path) or sha256_of(photo.path)
                 digest.update(bytes.fromhex(known[photo.path]))
             if meter is not None:
                 meter(number, len(self.photos))
         return digest.hexdigest()
-
-
-class Dropped(NamedTuple):
-    """A photo that is left out: name of the file, reason, and description of the problem."""
-
-    file: str
-    reason: str
-    detail: str = ""
-
-
-class Chosen:
-    """The photos that can be used. Iterating decodes them one by one, and records the photos that are left out.
-
-    Attributes:
-        photos: photos that the user gave.
-        boxes: bounding boxes (west, south, east, north) of the region in degrees.
-        dropped: photos that are left out. Complete after the iteration.
-        magnetic: number of used photos whose heading is relative to magnetic north.
-    """
-
-    def __init__(
-        self, photos: Sequence[Candidate], boxes: Sequence[Bounds], meter: Callable[[int, int], None] | None = None
-    ) -> None:
-        self.photos, self.boxes = photos, boxes
-        self.dropped: list[Dropped] = []
-        self.magnetic = 0
-        self._meter = meter
-        self._first: dict[bytes, str] = {}  # digest of pixels and place -> name of the first photo
-
-    def __iter__(self) -> Iterator[PhotoRow]:
-        for number, photo in enumerate(self.photos, 1):
-            row = self._read(photo)
-            if self._meter is not None:
-                self._meter(number, len(self.photos))
-            if row is not None:
-                yield row
-
-    def _read(self, photo: Candidate) -> PhotoRow | None:
-        """Returns a photo, or records why it is left out and returns None."""
-        if photo.path is None or photo.problem:
-            return self._drop(photo, photo.problem or NO_FILE, "the table has no path" if photo.path is None else "")
-        if not _is_file(photo.path):
-            return self._drop(photo, NO_FILE, "there is no such file")
-        try:
-            with open_photo(photo.path) as opened:
-                return self._check(photo, opened)
-        except PhotoError as error:
-            return self._drop(photo, error.reason, error.detail)
-        except OSError as error:
-            return self._drop(photo, NO_FILE, (error.strerror or "cannot be read").lower())
-
-    def _check(self, photo: Candidate, opened: OpenPhoto) -> PhotoRow | None:
-        exif = opened.exif
-        place = photo.place or exif.place
-        if place is None:
-            return self._drop(photo, exif.problem)
-        lon, lat = place
-        if is_zero(lon, lat):
-            return self._drop(photo, ZERO_PLACE)
-        if not any(west <= lon <= east and south <= lat <= north for west, south, east, north in self.boxes):
-            return self._drop(photo, OUTSIDE, f"at {lon:.7f},{lat:.7f}")
-        pixels = opened.square(SIDE_PX)
-        key = hashlib.sha256(struct.pack("<2d", lon, lat) + pixels.tobytes()).digest()
-        if key in self._first:
-            return self._drop(photo, DUPLICATE, f"of {self._first[key]}")
-        self._first[key] = photo.name
-        given = not math.isnan(photo.heading)
-        self.magnetic += exif.magnetic and not given
-        whole = opened.field_of_view if math.isnan(photo.field_of_view) else photo.field_of_view
-        heading = photo.heading if given else exif.heading
-        return PhotoRow(photo.name, lon, lat, heading, opened.field_of_view_of_square(whole), pixels)
-
-    def _drop(self, photo: Candidate, reason: str, detail: str = "") -> None:
-        self.dropped.append(Dropped(photo.name, reason, detail))
 
 
 def list_photos(path: Path, crs: str | None = None) -> PhotoList:
@@ -193,6 +115,14 @@ def list_photos(path: Path, crs: str | None = None) -> PhotoList:
     return PhotoList(_list_table(read_table(path, "photos"), crs), True)
 
 
+def is_file(path: Path) -> bool:
+    """Returns True for a regular file. Returns False for paths that the system refuses, such as too long ones."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def _list_folder(folder: Path) -> PhotoList:
     found: list[Candidate] = []
     other = 0
@@ -200,7 +130,7 @@ def _list_folder(folder: Path) -> PhotoList:
         folders[:] = [name for name in folders if not name.startswith(".") and name.lower() not in THUMBNAIL_FOLDERS]
         for file in files:
             path = Path(parent, file)
-            if file.startswith(".") or not _is_file(path):  # such as `._photo.jpg` of macOS
+            if file.startswith(".") or not is_file(path):  # such as `._photo.jpg` of macOS
                 continue
             suffix = path.suffix.lower()
             other += suffix in OTHER_SUFFIXES
@@ -267,11 +197,3 @@ def _shown_path(text: str, folder: Path) -> str:
 def _text(name: str) -> str:
     """Returns a file name as text that can be encoded as UTF-8. Bytes that are not UTF-8 become `�`."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _is_file(path: Path) -> bool:
-    """Returns True for a regular file. Returns False for paths that the system refuses, such as too long ones."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False

@@ -31,12 +31,12 @@ class PhotoError(Exception):
     """Raised for a file that is not a usable photo.
 
     Attributes:
-        reason: `undecodable`, `too_large` or `too_small`.
-        detail: description of the problem.
+        reason: name of the reason, such as `undecodable`, as in the counts of the `photos/` artifact.
+        detail: description of the problem; empty if the reason says all.
     """
 
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(detail or reason)
         self.reason, self.detail = reason, detail
 
 

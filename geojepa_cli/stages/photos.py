@@ -23,7 +23,8 @@ from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
     from geojepa_cli.grid import Bounds
-    from geojepa_cli.sources.photo_files import Chosen, Dropped, PhotoList
+    from geojepa_cli.sources.photo_choice import Chosen, Dropped
+    from geojepa_cli.sources.photo_files import PhotoList
 
 FILE, DROPPED_FILE = "photos.h5", "dropped.json"
 UNKNOWN = "photos: attribution unknown"
@@ -108,7 +109,7 @@ def fetch_photos(
     _warn_of_other_formats(found.other, Path(photos))
 
     def write(build: Build) -> Artifact:
-        from geojepa_cli.sources.photo_files import Chosen
+        from geojepa_cli.sources.photo_choice import Chosen
         from geojepa_cli.store.photos import write_photos
 
         build.clear()
@@ -136,7 +137,7 @@ def plan_photos(
     crs: str | None = None,
 ) -> PhotoPlan:
     """Returns what `fetch_photos` would import with the same arguments. Decodes all photos, and publishes nothing."""
-    from geojepa_cli.sources.photo_files import Chosen
+    from geojepa_cli.sources.photo_choice import Chosen
 
     source, found = _find(workspace, photos, region, crs)
     with console.progress("decode photos") as meter:

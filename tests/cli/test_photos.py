@@ -1,4 +1,4 @@
-"""`geojepa fetch --photos`: folders and tables, what is left out and why, and what is stored."""
+"""`geojepa fetch --photos DIR`: what is left out and why, what is stored, and how the artifact is kept."""
 
 from __future__ import annotations
 
@@ -6,65 +6,26 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import exif_bytes as eb
-import geopandas
 import numpy as np
-import pandas as pd
 import pytest
-import shapely
 from commandline import geojepa, invoke, refused, succeed
-from pyproj import Transformer
+from gdal_exif import by_gdal, degrees_by_gdal
+from photo_region import INSIDE, add_town, dropped, lund, names_of, opened, two_photos
 
 from geojepa_cli import Workspace, stages
-from geojepa_cli.store.photos import PhotoStore
-
-TOWN = (
-    '<osm version="0.6"><bounds minlon="{}" minlat="{}" maxlon="{}" maxlat="{}"/>'
-    '<node id="1" lon="{}" lat="{}"><tag k="amenity" v="cafe"/></node></osm>'
-)
-INSIDE = eb.gps((13, 12, 0), (55, 42, 0))  # 13.2° E, 55.7° N
-
-
-def add_town(workspace: Workspace, name: str, west: float, south: float, east: float, north: float) -> None:
-    path = workspace.root.parent / f"{name}.osm"
-    path.write_text(TOWN.format(west, south, east, north, west, south))
-    stages.fetch(workspace, pbf=path, name=name)
 
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Workspace:
-    """A workspace with the region `lund`."""
-    made = Workspace(tmp_path / "workspace")
-    add_town(made, "lund", 13.1, 55.6, 13.3, 55.8)
-    return made
+    return lund(tmp_path)
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two photos in the region, one of them in a subfolder."""
-    made = tmp_path / "photos"
-    heading = {16: eb.ascii_("T"), 17: eb.rationals((12_345, 100))}
-    metadata = eb.exif({eb.ORIENTATION: eb.short(6)}, {eb.FOCAL_35MM: eb.short(28)}, {**INSIDE, **heading})
-    eb.write_photo(made / "a.jpg", metadata)
-    eb.write_photo(made / "sub/b.JPEG", eb.exif(places=eb.gps((13, 12, 1), (55, 42, 0))), seed=1)
-    return made
-
-
-def opened(workspace: Workspace, region: str = "lund") -> PhotoStore:
-    return PhotoStore(workspace.find("photos", region).file("photos.h5"))
-
-
-def names_of(store: PhotoStore) -> list[str]:
-    return [store.name(row) for row in range(len(store))]
-
-
-def dropped(workspace: Workspace, region: str = "lund") -> dict[str, str]:
-    """Reason by file name."""
-    return {one["file"]: one["reason"] for one in workspace.find("photos", region).read_json("dropped.json")}
+    return two_photos(tmp_path / "photos")
 
 
 def test_photos_of_a_folder_are_stored_with_place_and_direction(workspace: Workspace, folder: Path) -> None:
@@ -176,116 +137,6 @@ def test_pipes_links_to_nothing_and_names_that_are_not_utf_8(workspace: Workspac
     assert names_of(opened(workspace)) == ["a.jpg", "sub/b.JPEG"] and dropped(workspace) == {"�.jpg": "duplicate"}
 
 
-def test_a_photo_at_two_places_of_a_table_is_no_copy_and_twice_at_one_place_is(
-    workspace: Workspace, folder: Path
-) -> None:
-    table = folder / "table.csv"
-    table.write_text("file,lon,lat\na.jpg,13.2,55.7\na.jpg,13.21,55.7\na.jpg,13.2,55.7\n")
-    stages.fetch_photos(workspace, table)
-    assert opened(workspace).lon.tolist() == [13.2, 13.21] and dropped(workspace) == {"a.jpg": "duplicate"}
-
-
-def rows(**columns: list[Any]) -> dict[str, list[Any]]:
-    return {"File": ["sub/b.JPEG", "a.jpg"], "lon": [13.15, 13.16], "lat": [55.65, 55.66], **columns}
-
-
-def write_csv(path: Path) -> Path:
-    pd.DataFrame(rows(compass_angle=[-90, None], hfov=[None, 90])).to_csv(path / "t.csv", index=False)
-    return path / "t.csv"
-
-
-def write_parquet(path: Path) -> Path:
-    pd.DataFrame(rows(heading=[270.0, None], fov=[np.nan, 90.0])).to_parquet(path / "t.parquet")
-    return path / "t.parquet"
-
-
-def as_frame(columns: dict[str, list[Any]]) -> geopandas.GeoDataFrame:
-    frame = pd.DataFrame(columns)
-    points = shapely.points(frame.pop("lon"), frame.pop("lat"))
-    return geopandas.GeoDataFrame(frame, geometry=points, crs=4326)
-
-
-def write_geoparquet(path: Path) -> Path:
-    made = as_frame(rows(heading=[270.0, None], field_of_view=[None, 90.0], tile=["x", "y"]))
-    made.to_crs(3006).to_parquet(path / "t.geoparquet")  # SWEREF99 TM
-    return path / "t.geoparquet"
-
-
-def write_geojson(path: Path) -> Path:
-    as_frame(rows(bearing=[270.0, None], FOV=[None, 90.0])).to_file(path / "t.geojson", driver="GeoJSON")
-    return path / "t.geojson"
-
-
-@pytest.mark.parametrize("write", [write_csv, write_parquet, write_geoparquet, write_geojson])
-def test_a_table_gives_place_and_direction_and_exif_what_the_table_lacks(
-    workspace: Workspace, folder: Path, write: Callable[[Path], Path]
-) -> None:
-    succeed(workspace, "fetch", "--photos", write(folder), "--region", "lund")
-    store = opened(workspace)
-    assert names_of(store) == ["a.jpg", "sub/b.JPEG"]
-    assert store.lon == pytest.approx([13.16, 13.15], abs=1e-8) and store.lat == pytest.approx([55.66, 55.65], abs=1e-8)
-    assert store.heading == pytest.approx([123.45, 270.0])
-    # `a.jpg` is 160 × 120 px and lies on its side, so that the square has the whole width
-    assert store.field_of_view == pytest.approx([90.0, np.nan], nan_ok=True)
-
-
-def test_coordinates_of_a_table_may_have_another_crs(workspace: Workspace, folder: Path) -> None:
-    x, y = Transformer.from_crs(4326, 3006, always_xy=True).transform(13.2, 55.7)
-    table = folder / "table.csv"
-    table.write_text(f"photo;x;y\na.jpg;{x};{y}\n")
-    error = refused(workspace, "fetch", "--photos", table)
-    assert "states no CRS" in error.message and "--crs EPSG:4326" in str(error.hint)
-    succeed(workspace, "fetch", "--photos", table, "--crs", "EPSG:3006")
-    store = opened(workspace)
-    assert [store.lon[0], store.lat[0]] == pytest.approx([13.2, 55.7], abs=1e-8)
-
-
-def test_rows_of_a_table_without_a_file_or_place_are_left_out(workspace: Workspace, folder: Path) -> None:
-    absolute = (folder / "sub/b.JPEG").absolute()
-    (folder.parent / "other.jpg").write_bytes((folder / "a.jpg").read_bytes())
-    lines = ["a.jpg,13.2,55.7", "lost.jpg,13.2,55.7", ",13.2,55.7", "a.jpg,,", f"{absolute},13.2,55.7"]
-    lines += [f"{'n' * 300}.jpg,13.2,55.7", "sub,13.2,55.7", f"{folder.parent.absolute()}/other.jpg,13.21,55.7"]
-    lines += ["zero.jpg,0,0", "a.jpg,0,0"]
-    table = folder / "table.csv"
-    table.write_text("\n".join(["path,lon,lat", *lines]))
-    stages.fetch_photos(workspace, table)
-    assert names_of(opened(workspace)) == ["a.jpg", "other.jpg", "sub/b.JPEG"]
-    found = [(one["file"], one["reason"]) for one in workspace.find("photos", "lund").read_json("dropped.json")]
-    assert sorted(found) == sorted(
-        [("lost.jpg", "no_file"), ("line 4", "no_file"), ("a.jpg", "no_place"), (f"{'n' * 300}.jpg", "no_file"),
-         ("sub", "no_file"), ("zero.jpg", "no_file"), ("a.jpg", "zero_place")]
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "is empty"),
-        ("file,lon,lat\n", "is empty"),
-        ("lon,lat\n13.2,55.7\n", "no column with the paths of photos (columns: `lon`, `lat`)"),
-        ("file\na.jpg\n", "has no locations"),
-        ("file,tile\na.jpg,16_1_1\n", "has no locations"),
-        ("file,lon,lat\na.jpg,13.2,x\n", "line 2: `lat` is `x`: expected a number"),
-        ("file,lon,lat\na.jpg,13.2,\n", "line 2: one of `lon` and `lat` is missing"),
-        ("file,lon,lat\na.jpg,13.2,95\n", "(13.2, 95) is not a position"),
-        ("file,lon,lat,heading\na.jpg,13.2,55.7,north\n", "line 2: `heading` is `north`: expected a number"),
-        ("file,lon,lat,heading\na.jpg,13.2,55.7,361\n", "`heading` is 361: expected an angle from -360 to 360 degrees"),
-        ("file,lon,lat,fov\na.jpg,13.2,55.7,0\n", "`fov` is 0: expected an angle"),
-    ],
-)
-def test_a_wrong_table_is_an_error_with_a_hint(workspace: Workspace, folder: Path, text: str, message: str) -> None:
-    (folder / "table.csv").write_text(text)
-    error = refused(workspace, "fetch", "--photos", folder / "table.csv")
-    assert message in error.message and "--photos" in str(error.hint)
-    assert not workspace.artifacts("photos")
-
-
-def test_polygons_are_no_places_of_photos(workspace: Workspace, folder: Path) -> None:
-    box = geopandas.GeoDataFrame({"file": ["a.jpg"]}, geometry=[shapely.box(13.1, 55.6, 13.2, 55.7)], crs=4326)
-    box.to_parquet(folder / "t.parquet")
-    assert "expected points" in refused(workspace, "fetch", "--photos", folder / "t.parquet").message
-
-
 def test_wrong_arguments_are_errors_with_a_hint(workspace: Workspace, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "heic").mkdir()
@@ -368,7 +219,10 @@ def test_the_attribution_comes_from_a_file_and_an_option(workspace: Workspace, f
 def test_a_damaged_artifact_is_found_and_its_hint_makes_it_again(
     workspace: Workspace, folder: Path, as_table: bool
 ) -> None:
-    given: Path = write_csv(folder) if as_table else folder
+    given = folder
+    if as_table:
+        given = folder / "table.csv"
+        given.write_text("file,lon,lat\na.jpg,13.2,55.7\n")
     artifact = stages.fetch_photos(workspace, given, attribution=["Ada", "Grace"])
     content = artifact.file("photos.h5").read_bytes()
     (artifact.path / "photos.h5").write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -407,8 +261,6 @@ def test_photos_do_not_change_what_is_made_of_the_region(workspace: Workspace, f
 
 
 def test_real_photos_of_lund_are_stored_where_gdal_finds_them(workspace: Workspace, shared: Path) -> None:
-    from test_sources_exif import by_gdal, degrees_by_gdal
-
     done = geojepa("fetch", "--photos", shared / "photos/lund", "--json", cwd=workspace.root.parent)
     assert done.returncode == 0, done.stderr
     counts = json.loads(done.stdout)["result"]["counts"]

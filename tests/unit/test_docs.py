@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import exif_bytes as eb
 import h5py
 import numpy as np
 import pytest
@@ -44,6 +45,8 @@ def test_the_pipeline_of_python_md_runs_on_a_small_city(tmp_path: Path, monkeypa
     city = make_city("small")
     write_pbf(city, tmp_path / "town.osm.pbf")
     write_images(city, tmp_path / "images")
+    lonlat = eb.gps((80, 50, 6), (35, 0, 18), "W", "N")
+    eb.write_photo(tmp_path / "photos/a.jpg", eb.exif(places=lonlat))
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "docs/python.md").read_text(), flags=re.S)
     assert len(blocks[0].strip().splitlines()) <= 12
@@ -55,6 +58,8 @@ def test_the_pipeline_of_python_md_runs_on_a_small_city(tmp_path: Path, monkeypa
     assert names["page"].read_text(encoding="utf-8").count("<svg") == 10  # the query, 8 neighbours, the overview
     assert names["its_vector"].shape == (names["vectors"]["entity/vector"].shape[1] * 3 + 512 + 512,)
     assert names["first_entity"].partition("/")[0] in ("node", "way", "relation")
+    assert names["place"] == pytest.approx((-80.835, 35.005))
+    assert names["tile"].tolist() == [16, 18052, 25957]
     assert "did you mean `town`" in names["message"]
     check_hint(names["hint"])
 

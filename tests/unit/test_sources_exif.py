@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 import struct
-import warnings
 from pathlib import Path
 
 import exif_bytes as eb
 import numpy as np
 import pytest
-import rasterio
-from rasterio.errors import NotGeoreferencedWarning
+from gdal_exif import by_gdal, degrees_by_gdal
 
 from geojepa_cli.sources.exif import Exif
 from geojepa_cli.sources.photos import PhotoError, open_photo
@@ -39,19 +36,6 @@ def read(path: Path) -> Exif:
 
 def read_bytes(folder: Path, metadata: bytes | None) -> Exif:
     return read(eb.write_photo(folder / "photo.jpg", metadata))
-
-
-def by_gdal(path: Path) -> dict[str, str]:
-    """EXIF as GDAL reads it, without the prefix of the names."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with rasterio.open(path) as file:
-            return {name.removeprefix("EXIF_"): value for name, value in file.tags().items()}
-
-
-def degrees_by_gdal(tags: dict[str, str], axis: str) -> float:
-    d, m, s = (float(part) for part in re.findall(r"\(([^)]*)\)", tags[f"GPS{axis}"]))
-    return (d + m / 60 + s / 3600) * (-1 if tags[f"GPS{axis}Ref"] in "SW" else 1)
 
 
 def assert_as_gdal(path: Path, found: Exif) -> None:
