@@ -102,7 +102,7 @@ def fetch_photos(
         DataError: the table is damaged, or no photo can be used.
     """
     source, found = _find(workspace, photos, region, crs)
-    lines = [*found.attribution, *check_texts("attribution", attribution)]
+    lines = list(dict.fromkeys([*found.attribution, *check_texts("attribution", attribution)]))
     with console.progress(f"read {Path(photos).name}") as meter:
         digest = found.sha256(meter.update)
     params = {"photos": digest, "table": found.is_table, "attribution": lines}

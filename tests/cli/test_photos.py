@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import socket
 from pathlib import Path
@@ -213,6 +214,8 @@ def test_the_attribution_comes_from_a_file_and_an_option(workspace: Workspace, f
     (folder / "ATTRIBUTION.txt").write_text("Photos: Ada, CC BY 4.0\n")
     artifact = stages.fetch_photos(workspace, folder, attribution="Grace")
     assert artifact.attribution[-2:] == ["Photos: Ada, CC BY 4.0", "Grace"]
+    words = str(artifact.rebuild_hint()).replace("DIR", str(folder))
+    assert json.loads(succeed(workspace, *shlex.split(words)[3:], "--json").stdout)["artifact"] == artifact.ref
 
 
 @pytest.mark.parametrize("as_table", [False, True])
