@@ -58,6 +58,7 @@ VARIANTS = {
     "tiny-gt": Variant("tiny.yaml", GEOMETRY),
     "tiny-ti": Variant("tiny.yaml", {**IMAGE, "model.modalities": ["tags", "image"]}),
     "tiny-gti": Variant("tiny.yaml", {**IMAGE, "model.modalities": ["tags", "geometry", "image"]}),
+    "tiny-numbers": Variant("tiny.yaml", {"model.number_weight": 1.0}),
     "tiny-paper-t": Variant("paper-t.yaml", TINY),
     "tag-ae": Variant("tag-ae.yaml", {}),
     "tagformer-lmae": Variant("tagformer-lmae.yaml", {}),
