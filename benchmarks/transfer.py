@@ -31,7 +31,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.transfer_scores import BOOSTED, scores, with_boosting
-from benchmarks.variants import VARIANTS, WITH_IMAGES
+from benchmarks.variants import ABLATIONS, VARIANTS, WITH_IMAGES
 from geojepa_cli import console, stages
 from geojepa_cli.config.heads import HEADS, TWO_PART
 from geojepa_cli.config.labels import FIRST_WEIGHTS
@@ -49,6 +49,7 @@ from geojepa_cli.tasks.splits import Groups, next_to
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
 
+BASELINE_HELP = "model to test as it is, or NAME=MODEL,MODEL for seeds of one model; default: those of tags"
 TASKS = ("traffic_signals", "building_count", "bridge", "car_bridge", "max_speed")
 FOLDS = 5
 COUNTS = "tag-log-counts"  # what gradient boosting reads
@@ -74,7 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tested = [workspace.find("processed", name) for name in SPLITS[options.split]]
     groups = np.concatenate([region_groups(region) for region in tested])
     trained, left_out = training_regions(workspace)
-    baselines = {name: [find_model(workspace, name, tested, supervised=True)] for name in options.baseline}
+    baselines = {
+        name: [find_model(workspace, ref, tested, supervised=True) for ref in refs]
+        for name, refs in map(_named, options.baseline)
+    }
     check_protocols(baselines, groups)
     tasks = stages.build_tasks(workspace, tested, list(TASKS), folds=FOLDS)
     models: dict[str, Sequence[Model]] = {}
@@ -163,7 +167,7 @@ def train(
         prefix: beginning of the name of the model.
         fold: fold of the tasks to leave out of training.
     """
-    variant = VARIANTS[name.removesuffix(FIRST)]
+    variant = (VARIANTS | ABLATIONS)[name.removesuffix(FIRST)]
     settings = {**variant.settings, "train.max_steps": 1, "train.epochs": None}
     tokens = load_run_config(variant.config, [f"{key}={json.dumps(value)}" for key, value in settings.items()]).train
     budget = max(1, round(options.tokens / (tokens.batch_tokens * tokens.accumulation)))
@@ -230,15 +234,25 @@ def _title(variant: str) -> str:
     return f"{variant.removesuffix(FIRST)} ({FIRST_WEIGHTS})" if variant.endswith(FIRST) else variant
 
 
+def _named(baseline: str) -> tuple[str, list[str]]:
+    """Returns the name and the models of an option `--baseline`: `NAME`, or `NAME=MODEL,MODEL` for several seeds."""
+    name, _, refs = baseline.partition("=")
+    return name, refs.split(",") if refs else [name]
+
+
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workspace", type=Path, default=Path("workspace"))
     parser.add_argument("--split", choices=tuple(SPLITS), default="dev")
-    names = [*VARIANTS, *(f"{name}{FIRST}" for name in VARIANTS)]
+    trained = [*VARIANTS, *ABLATIONS]
+    names = [*trained, *(f"{name}{FIRST}" for name in trained)]
     parser.add_argument(
-        "--variant", action="append", choices=names, help="can be repeated; default: all without images"
+        "--variant",
+        action="append",
+        choices=names,
+        help="can be repeated; default: all but ablations and those with images",
     )
-    parser.add_argument("--baseline", action="append", help="model to test as it is; default: those of tags")
+    parser.add_argument("--baseline", action="append", help=BASELINE_HELP)
     parser.add_argument("--against", action="append", help=f"also compare all others with it; default: {SAME_POOLING}")
     parser.add_argument("--first", action="store_true", help="also test the first weights of each variant")
     parser.add_argument("--seeds", type=int, default=3)
@@ -252,7 +266,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         first = [f"{name}{FIRST}" for name in options.variant if not name.endswith(FIRST)]
         options.variant = list(dict.fromkeys([*options.variant, *first]))
     options.baseline = options.baseline or ["tagpool", SAME_POOLING, "tag-counts", COUNTS]
-    tested = {*map(_title, options.variant), *options.baseline, BOOSTED, DUMMY}
+    tested = {*map(_title, options.variant), *(_named(one)[0] for one in options.baseline), BOOSTED, DUMMY}
     if wrong := [name for name in options.against or () if name not in tested]:
         parser.error(f"argument --against: `{wrong[0]}` is not tested; choose from {', '.join(sorted(tested))}")
     options.against = options.against or [SAME_POOLING]

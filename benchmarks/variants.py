@@ -62,4 +62,19 @@ VARIANTS = {
     "tag-ae": Variant("tag-ae.yaml", {}),
     "tagformer-lmae": Variant("tagformer-lmae.yaml", {}),
 }
+# tiny.yaml without one of its means, and with one that it has not
+ABLATIONS = {
+    "tiny-no-kind": Variant("tiny.yaml", {"masking.random": 0.25, "masking.area": 0.75, "masking.kind": 0.0}),
+    "tiny-no-summary": Variant("tiny.yaml", {"model.summary_dim": 0, "loss.whole_tag_share": 0.0}),
+    "tiny-no-whole": Variant("tiny.yaml", {"loss.whole_tag_share": 0.0}),
+    "tiny-no-tile": Variant("tiny.yaml", {"model.predict_tile": False, "loss.tile_prediction_weight": 0.0}),
+    "tiny-no-sketch": Variant("tiny.yaml", {"model.sketch_dim": 0}),
+    "tiny-max-mean": Variant("tiny.yaml", {"model.pooling": "max_mean"}),
+    "tiny-places": Variant("tiny.yaml", {"model.place_weight": 1.0}),
+    "tiny-trained-tags": Variant("tiny.yaml", {"model.freeze_tags": False}),
+    "tiny-no-null": Variant("tiny.yaml", {"model.null_weight": 0.0}),
+    "tiny-last-layer": Variant("tiny.yaml", {"model.input_weight": None}),
+    "tiny-no-vicreg": Variant("tiny.yaml", {"loss.regulariser": "none"}),
+    "tiny-numbers": Variant("tiny.yaml", {"model.number_weight": 1.0}),
+}
 WITH_IMAGES = ("ti", "gti", "tiny-ti", "tiny-gti")  # need a workspace whose regions have images

@@ -90,6 +90,13 @@ class ModelConfig(Section):
         description="weight of tags that say which place or thing it is (names, addresses, references, links) in the "
         "mean over an entity's tags; all other tags have weight 1 (GeoJEPA thesis: 1)",
     )
+    number_weight: Float = Field(
+        default=0.0,
+        ge=0,
+        le=MAX_WEIGHT,
+        description="weight of the numbers in tags (speed limits, lanes, levels, heights, widths), which are added to "
+        "the text embeddings of tags, as sines and cosines of their logarithms; 0: text alone (GeoJEPA thesis)",
+    )
     summary_dim: Int = Field(
         default=0,
         ge=0,

@@ -10,6 +10,7 @@ from geojepa_cli.models.base import BatchVectors, FrozenInputs
 from geojepa_cli.models.jepa.build import bind_tags, build_encoder
 from geojepa_cli.models.jepa.encoder import TileEncoder
 from geojepa_cli.models.jepa.inputs import check_geometry, check_images
+from geojepa_cli.models.numbers import with_numbers
 from geojepa_cli.models.published import matching_weights, read_model
 from geojepa_cli.models.sketch import append_sketch, tag_sketch
 from geojepa_cli.nn.sketch import TagSketch
@@ -66,5 +67,6 @@ def load(folder: Path, inputs: FrozenInputs, weights: str = WEIGHTS) -> JepaEmbe
     with matching_weights(folder / weights):
         encoder.load_state_dict(target)
     bind_tags(encoder, config.model, inputs)
+    inputs = with_numbers(inputs, config.model.number_weight)
     encoder = encoder.requires_grad_(False).eval().to(inputs.device)
     return JepaEmbedder(encoder, config.needs, inputs, tag_sketch(inputs, config.model.sketch_dim))

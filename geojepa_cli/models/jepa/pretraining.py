@@ -17,6 +17,7 @@ from geojepa_cli.models.jepa.jepa import Jepa, JepaInput
 from geojepa_cli.models.jepa.losses import jepa_losses
 from geojepa_cli.models.jepa.memory import activation_bytes
 from geojepa_cli.models.jepa.pixels import with_visible_pixels
+from geojepa_cli.models.numbers import with_numbers
 from geojepa_cli.nn.attention import flex_obstacle
 from geojepa_cli.nn.counts import count_tile_tags
 from geojepa_cli.nn.layouts import SharedLayout
@@ -119,7 +120,7 @@ def build(config: PretrainConfig, inputs: FrozenInputs, seed: int) -> JepaPretra
     """
     module = build_jepa(config.model, seed, config.loss).to(inputs.device)
     bind_tags(module, config.model, inputs)
-    return JepaPretraining(module, config, inputs)
+    return JepaPretraining(module, config, with_numbers(inputs, config.model.number_weight))
 
 
 def _can_use_flex() -> bool:
