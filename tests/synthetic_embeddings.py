@@ -9,6 +9,7 @@ from batch_contents import token_tiles
 
 from geojepa_cli.store.embeddings import write_embeddings
 from geojepa_cli.store.store import TileStore
+from geojepa_cli.store.tile_parts import write_parts
 from geojepa_cli.store.view import View
 
 
@@ -30,6 +31,7 @@ def write_synthetic_embeddings(
         "entity/size": np.random.default_rng(seed).uniform(0, 9, batch.n_tokens),
         "entity/cu_seqlens": batch.cu_seqlens.numpy().astype(np.uint64),
     }
-    source = {"model": "m@1", "region": f"{store.regions[0].name}@1"}
+    parts = write_parts((("max", 1), ("mean", tiles.shape[1] - 1)) if tiles.shape[1] > 1 else ())
+    source = {"model": "m@1", "region": f"{store.regions[0].name}@1", "tile_parts": parts}
     write_embeddings(path, [chunk], source, tiles.shape[1], entities.shape[1])
     return path

@@ -25,7 +25,7 @@ from geojepa_cli.nn.class_token import class_tokens
 from geojepa_cli.nn.layers.init import init_weights
 from geojepa_cli.nn.layers.transformer import Transformer
 from geojepa_cli.nn.packing import lengths_of, rank_in_segments, segment_ids
-from geojepa_cli.nn.pooling import max_mean
+from geojepa_cli.nn.pooling import MaxMean
 from geojepa_cli.nn.tokens.position import PositionEncoding
 from geojepa_cli.nn.tokens.tags import mean_tags
 from geojepa_cli.nn.tokens.tokenizer import TileTokenizer, Tokenizer, TokenizerSizes, TokenNumbers
@@ -98,7 +98,8 @@ class Lmae(nn.Module):
         encoded = self.encode(batch, tag_table, sequences)
         entities = encoded.index_select(0, sequences.kept)
         if self.pooling == "max_mean":
-            return BatchVectors(entities, max_mean(entities, batch.cu_seqlens))
+            pool = MaxMean(entities.shape[1])
+            return BatchVectors(entities, pool(entities, batch.cu_seqlens), tile_parts=pool.parts)
         return BatchVectors(entities, class_tokens(encoded, sequences.layout.cu_seqlens))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from geojepa_cli.config.modality import TAGS_ONLY
 from geojepa_cli.models.base import BatchVectors, FrozenInputs
 from geojepa_cli.models.sketch import append_sketch, tag_sketch
-from geojepa_cli.nn.pooling import MaxMean, max_mean
+from geojepa_cli.nn.pooling import MaxMean
 from geojepa_cli.nn.tokens.tags import mean_tags
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.tags.frequent import list_version
@@ -33,7 +33,8 @@ class TagPool:
     def encode(self, batch: TileBatch) -> BatchVectors:
         """Computes the vectors of the batch's entities [T, E] and tiles [B, 2·E]."""
         entities = mean_tags(self._tag_table, batch.tag_ids, batch.tag_offsets)
-        return BatchVectors(entities, max_mean(entities, batch.cu_seqlens))
+        pool = MaxMean(entities.shape[1])
+        return BatchVectors(entities, pool(entities, batch.cu_seqlens), tile_parts=pool.parts)
 
 
 class TagPoolCounts(TagPool):
@@ -56,5 +57,6 @@ class TagPoolCounts(TagPool):
     def encode(self, batch: TileBatch) -> BatchVectors:
         """Computes the vectors of the batch's entities [T, E] and tiles [B, 3·E + 512]."""
         entities = super().encode(batch).entities
-        tiles = MaxMean(entities.shape[1], "log_count")(entities, batch.cu_seqlens)
-        return append_sketch(BatchVectors(entities, tiles), self._sketch, batch)
+        pool = MaxMean(entities.shape[1], "log_count")
+        found = BatchVectors(entities, pool(entities, batch.cu_seqlens), tile_parts=pool.parts)
+        return append_sketch(found, self._sketch, batch)

@@ -123,8 +123,8 @@ Spaces = Annotated[
     list[str] | None,
     typer.Option(
         "--space",
-        help="With `--retrieval`: space in which vectors are compared, `raw`, `centred` or `whitened`. Repeat for "
-        "several. Default: that of `knn`.",
+        help="With `--retrieval`: space in which vectors are compared, `raw`, `centred`, `balanced` or `whitened`. "
+        "Repeat for several. Default: that of `knn`.",
     ),
 ]
 Neighbours = Annotated[
@@ -132,7 +132,7 @@ Neighbours = Annotated[
 ]
 
 
-@example(retrieval=True, masked=True, space=["raw", "centred", "whitened"])
+@example(retrieval=True, masked=True, space=["raw", "centred", "balanced"])
 @example(task="max_speed", embeddings="mine=vectors.parquet")
 @example(task="max_speed", masked=True)
 def probe(

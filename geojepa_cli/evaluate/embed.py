@@ -28,6 +28,7 @@ from geojepa_cli.store.embeddings import FILE, write_embeddings
 from geojepa_cli.store.sampler import TokenBudgetSampler
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.tensors import read_tensors, save_tensors
+from geojepa_cli.store.tile_parts import write_parts
 from geojepa_cli.store.view import View
 
 Columns = Mapping[str, NDArray[Any]]
@@ -126,6 +127,7 @@ class _Region:
         lengths: number of entities of each selected tile, int64 [n].
         image_tokens: number of tokens of a frozen image encoder per image; 0 if the model reads none.
         tile_width, entity_width: number of dimensions of the model's tile vectors and entity vectors.
+        tile_parts: name and width of each part of a tile vector; empty if it has no known parts.
     """
 
     def __init__(self, store: TileStore, view: View, embedder: Embedder, device: torch.device) -> None:
@@ -136,6 +138,7 @@ class _Region:
         self.image_tokens = 0 if kind is None else kind.form.tokens
         widths = self._encode(self.read(self._fullest()))
         self.tile_width, self.entity_width = widths.tiles.shape[1], widths.entities.shape[1]
+        self.tile_parts = widths.tile_parts
 
     def read(self, tiles: Rows) -> TileBatch:
         """Reads a batch of tiles with the inputs that the model needs, such as images."""
@@ -162,7 +165,7 @@ class _Region:
                 raise DataError(
                     f"the model returned {name} vectors with values that are not finite", hints.run("pretrain")
                 )
-        return BatchVectors(stored["entity"].cpu(), stored["tile"].cpu())
+        return BatchVectors(stored["entity"].cpu(), stored["tile"].cpu(), tile_parts=found.tile_parts)
 
     def _fullest(self) -> Rows:
         """Returns the tile with the most entities. If no tile has an entity, returns a tile with an image."""
@@ -214,7 +217,8 @@ class Chunks(Sequence[Columns]):
     def join(self, path: Path) -> dict[str, int]:
         """Writes `embeddings.h5` from all chunks, and deletes their files. Returns the counts of `embed_chunks`."""
         tile_width, width = self._region.tile_width, self._region.entity_width
-        write_embeddings(path, self, self._attributes, tile_width, width)
+        attributes = {**self._attributes, "tile_parts": write_parts(self._region.tile_parts)}
+        write_embeddings(path, self, attributes, tile_width, width)
         shutil.rmtree(self._folder)
         return {"tiles": self.n_tiles, "entities": int(self._region.lengths.sum()), "width": width}
 

@@ -13,6 +13,7 @@ from geojepa_cli.config.modality import Needs
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.geometry import GeometryKind
 from geojepa_cli.store.image_tokens import ImageTokenKind
+from geojepa_cli.store.tile_parts import TileParts
 from geojepa_cli.tags.frequent import KEY, frequent_tags
 
 if TYPE_CHECKING:
@@ -104,11 +105,13 @@ class BatchVectors:
             lies inside one tile. float [T, D]
         tiles: one vector per tile. float [B, W]
         patches: one vector per image patch, for monitoring. None if the model has no tokens of patches. float [P, D]
+        tile_parts: name and width of each part of a tile vector, in order; empty if a tile vector has no known parts
     """
 
     entities: Tensor
     tiles: Tensor
     patches: Tensor | None = None
+    tile_parts: TileParts = ()
 
 
 class Embedder(Protocol):

@@ -31,7 +31,9 @@ def append_sketch(found: BatchVectors, sketch: TagSketch | None, batch: TileBatc
     """Returns the vectors of a batch with the sketch after each tile vector. [B, W] -> [B, W + S]."""
     if sketch is None:
         return found
-    return replace(found, tiles=torch.cat([found.tiles, sketch(batch).to(found.tiles.dtype)], dim=1))
+    columns = sketch(batch).to(found.tiles.dtype)
+    parts = (*found.tile_parts, ("sketch", columns.shape[1])) if found.tile_parts else ()
+    return replace(found, tiles=torch.cat([found.tiles, columns], dim=1), tile_parts=parts)
 
 
 def tag_signs(texts: Sequence[str], width: int) -> Tensor:

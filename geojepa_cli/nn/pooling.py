@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from geojepa_cli.nn.packing import lengths_of, segment_ids
+from geojepa_cli.store.tile_parts import TileParts
 
 
 def max_mean(x: Tensor, cu_seqlens: Tensor) -> Tensor:
@@ -29,14 +30,19 @@ def max_mean(x: Tensor, cu_seqlens: Tensor) -> Tensor:
     return torch.cat([largest, mean], dim=1)
 
 
+THIRD_PARTS = {"log_count": "mean_log_n", "sum": "sum"}  # names of the third part of `MaxMean`
+
+
 class Pooling(nn.Module, ABC):
     """Pools the token vectors of each tile to one vector.
 
     Attributes:
         width: width W of the pooled vector.
+        parts: name and width of each part of the pooled vector, in order.
     """
 
     width: int
+    parts: TileParts
 
     @abstractmethod
     def forward(self, x: Tensor, cu_seqlens: Tensor) -> Tensor:
@@ -56,7 +62,9 @@ class MaxMean(Pooling):
 
     def __init__(self, dim: int, third: str | None = None) -> None:
         super().__init__()
-        self.width = 2 * dim if third is None else 3 * dim
+        names = ("max", "mean") if third is None else ("max", "mean", THIRD_PARTS[third])
+        self.parts = tuple((name, dim) for name in names)
+        self.width = len(names) * dim
         self.third = third
 
     def forward(self, x: Tensor, cu_seqlens: Tensor) -> Tensor:
@@ -83,6 +91,7 @@ class AttentionPooling(Pooling):
     def __init__(self, dim: int, num_heads: int) -> None:
         super().__init__()
         self.width = dim
+        self.parts = (("attention", dim),)
         self.num_heads = num_heads
         self.query = nn.Parameter(torch.zeros(dim))
         nn.init.trunc_normal_(self.query, std=0.02)

@@ -31,7 +31,7 @@ _QUERIES_AT_ONCE = 512
 _FLOAT16_ROWS = 128  # 393 KB at 768 values in float32, so that converted rows stay in the cache of one core
 _LOOSE = 8.0  # a vector is loose if its error bound is larger than that of the median vector times this factor
 # Relative rounding error of 1 / |y| and of the last operations. Norms of whitened vectors come from a float32 product.
-_NORM_ERROR = {"raw": 1e-6, "centred": 1e-6, "whitened": 1e-5}
+_NORM_ERROR = {"raw": 1e-6, "centred": 1e-6, "balanced": 1e-6, "whitened": 1e-5}
 
 
 class Found(NamedTuple):
@@ -184,7 +184,7 @@ class VectorIndex:
         return rows, numbers
 
     def _map(self, queries: NDArray[np.float64]) -> _Mapped:
-        mapped = queries if self.space.matrix is None else queries @ self.space.matrix.T
+        mapped = self.space.pull(queries)
         weights = torch.from_numpy(mapped.astype(np.float32))
         offset = None
         if self.space.mean is not None:

@@ -36,6 +36,8 @@ def inverse_norms(vectors: Array, space: SearchSpace) -> tuple[Tensor, NDArray[n
         if space.mean is not None:
             rows = rows - space.mean
             rows[lengths == 0] = 0.0
+        if space.scale is not None:
+            rows = rows * space.scale
         norms = np.linalg.norm(rows, axis=1) if whitening is None else whitening.norms(rows)
         given = norms > 0
         inverse[begin : begin + step][given] = 1.0 / norms[given]

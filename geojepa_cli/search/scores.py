@@ -66,8 +66,7 @@ class VectorScores:
             float32 [N] or [N, Q]. The score of a row without direction, such as a vector of zeros, is 0.
         """
         query = np.asarray(queries, np.float64)
-        if self.space.matrix is not None:
-            query = self.space.matrix @ query
+        query = self.space.pull(query.T).T
         shift = self.space.mean @ query if self.space.mean is not None else 0.0
         folded = torch.from_numpy(np.ascontiguousarray(query, np.float32))
         found = np.empty((len(self), *query.shape[1:]), np.float32)

@@ -1,4 +1,4 @@
-"""Spaces in which vectors are compared: raw, centred, or whitened by statistics of the searched regions."""
+"""Spaces in which vectors are compared: raw, or mapped by statistics of the searched regions."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from torch import Tensor
 from geojepa_cli.store.columns import Array
 from geojepa_cli.store.vector_statistics import VectorStatistics, combine
 
-Form = Literal["raw", "centred", "whitened"]
+Form = Literal["raw", "centred", "balanced", "whitened"]
 FORMS: tuple[Form, ...] = get_args(Form)
-DEFAULT_FORM: Form = "centred"
+DEFAULT_FORM: Form = "balanced"
+PART_WEIGHTS = {"max": 4.0}  # of parts of a tile vector in the form `balanced`; all others have weight 1
 # A column is constant if its standard deviation is below this fraction of its root mean square. Rounding in float32
 # causes deviations of about 1e-7.
 _CONSTANT = 1e-6
@@ -33,6 +34,10 @@ class SearchSpace:
 
     - `raw`: x
     - `centred`: x − μ
+    - `balanced`: x − μ, with every part of a tile vector (such as the maximum and the mean of its entities) multiplied
+      by w / √V. V is the variance of the part, which is the sum of the variances of its columns. The weight w is 4 for
+      the maximum, which tells whether anything of a kind is there, and 1 for all other parts. So neither the number
+      of columns of a part nor their scale decides how much it counts. Without known parts, this is `centred`.
     - `whitened`: S^(−1/2) · diag(v)^(−1/2) · (x − μ), with S = (1 − λ) R + λ I.
 
     The whitening is ZCA-cor (Kessy et al. 2018, section 3) of a shrunk correlation matrix. It first gives every column
@@ -48,10 +53,11 @@ class SearchSpace:
     form, as is a vector with y = 0.
 
     Attributes:
-        form: `raw`, `centred` or `whitened`.
+        form: `raw`, `centred`, `balanced` or `whitened`.
         mean: vector that is subtracted; None for `raw`. float64 [D]
-        matrix: matrix M with y = (x − μ) · M; None for `raw` and `centred`. float64 [D, D]
-        shrinkage: weight λ; 0 for `raw` and `centred`.
+        scale: factor of each column of x − μ; None if all are 1. float64 [D]
+        matrix: matrix M with y = (x − μ) · M; only for `whitened`. float64 [D, D]
+        shrinkage: weight λ; 0 for all but `whitened`.
     """
 
     def __init__(
@@ -60,8 +66,9 @@ class SearchSpace:
         mean: NDArray[np.float64] | None = None,
         matrix: NDArray[np.float64] | None = None,
         shrinkage: float = 0.0,
+        scale: NDArray[np.float64] | None = None,
     ) -> None:
-        self.form, self.mean, self.matrix, self.shrinkage = form, mean, matrix, shrinkage
+        self.form, self.mean, self.matrix, self.shrinkage, self.scale = form, mean, matrix, shrinkage, scale
 
     @classmethod
     def fit(cls, statistics_of_regions: Sequence[VectorStatistics], form: Form = DEFAULT_FORM) -> SearchSpace:
@@ -70,7 +77,7 @@ class SearchSpace:
         Args:
             statistics_of_regions: statistics of the vectors of each region, such as
                 `Embeddings.statistics("tile/vector")`. Give the regions in a fixed order: it decides the rounding.
-            form: `raw`, `centred` or `whitened`.
+            form: `raw`, `centred`, `balanced` or `whitened`.
 
         Raises:
             ValueError: `form` is unknown, no statistics are given, or vectors have different numbers of values.
@@ -82,6 +89,8 @@ class SearchSpace:
             return cls(form)
         if form == "centred":
             return cls(form, total.mean)
+        if form == "balanced":
+            return cls(form, total.mean, scale=_scale_of_parts(total))
         matrix, shrinkage = _whitening(total)
         return cls(form, total.mean, matrix, shrinkage)
 
@@ -112,13 +121,34 @@ class SearchSpace:
             return rows
         found = rows - self.mean
         found[~rows.any(axis=1)] = 0.0
+        if self.scale is not None:
+            found *= self.scale
         return found if self.matrix is None else np.asarray(found @ self.matrix)
+
+    def pull(self, queries: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Returns vectors a with a · (x − μ) = u · y, for vectors u in the space. float64 [q, D]"""
+        mapped = queries if self.matrix is None else queries @ self.matrix.T
+        return mapped if self.scale is None else mapped * self.scale
 
 
 def unit_rows(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
     """Divides each row by its norm. Rows of zeros stay zeros. float64 [N, D]"""
     norms = np.linalg.norm(vectors, axis=1, keepdims=True)
     return np.asarray(np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0))
+
+
+def _scale_of_parts(total: VectorStatistics) -> NDArray[np.float64] | None:
+    """Returns the factor of each column in the form `balanced`. None without known parts. float64 [D]"""
+    if not total.parts:
+        return None
+    variance, scale, first = total.scatter.diagonal() / max(1, total.count), np.zeros(total.width), 0
+    for name, width in total.parts:
+        columns = slice(first, first + width)
+        spread, size = float(variance[columns].sum()), float((total.mean[columns] ** 2).sum())
+        if spread > _CONSTANT**2 * (spread + size):  # a constant part tells nothing
+            scale[columns] = PART_WEIGHTS.get(name, 1.0) / spread**0.5
+        first += width
+    return scale
 
 
 def _whitening(total: VectorStatistics) -> tuple[NDArray[np.float64], float]:

@@ -89,7 +89,7 @@ TEXT_OR_PATH |= {"geofabrik_url": '"URL"'}
 TEXTS = {
     "tile": '"16_18052_25957"',
     "entity": '"way/123"',
-    "space": '"centred"',
+    "space": '"balanced"',
     "at": '"-76.88,40.26"',
     "text": '"school next to a motorway"',
     "level": '"tile"',

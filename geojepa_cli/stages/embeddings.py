@@ -39,7 +39,7 @@ UNITS = {"units": {"entity/size": "m² of areas, m of lines"}}
 EMBEDDINGS = Stage(
     "embeddings",
     version=1,
-    schema=4,
+    schema=5,
     rebuild=rebuild_embeddings,
     keep=("chunks/*.safetensors",),
     variant=VARIANT,

@@ -63,7 +63,7 @@ def explore(
         port: port to listen on, 0 for any free port.
         basemap: URL template of raster tiles for a base map, with `{z}`, `{x}` and `{y}`. None: the page loads nothing
             from other servers.
-        space: search space in which vectors are compared: `raw`, `centred` or `whitened`.
+        space: search space in which vectors are compared: `raw`, `centred`, `balanced` or `whitened`.
         min_entities: minimum number of entities in a tile. Default: 5.
         max_entities: maximum number of entities in a tile. Default: 1250.
         device: device for computing embeddings: `cpu`, `cuda` or `auto`.

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from geojepa_cli.search.space import Form
 
 DEFAULT_K = 8
-SPACES: tuple[Form, ...] = ("raw", "centred", "whitened")
-DEFAULT_SPACE = "centred"  # as in `search/space.py`, which loads numpy and torch
+SPACES: tuple[Form, ...] = ("raw", "centred", "balanced", "whitened")
+DEFAULT_SPACE = "balanced"  # as in `search/space.py`, which loads numpy and torch
 
 
 @dataclass(frozen=True)

@@ -86,7 +86,7 @@ def knn(
         exclude_same_group, html: leave out neighbours in the zoom-14 tile of the query; also make an HTML page.
         min_entities, max_entities, device, threads: see `embed`.
         alpha: weight of the entity alone in the vectors of entities, 0 to 1 (ADR 24). Requires entities.
-        space: form in which vectors are compared: `raw`, `centred` or `whitened` (ADR 26).
+        space: form in which vectors are compared: `raw`, `centred`, `balanced` or `whitened` (ADR 26).
         like, unlike: further tiles or entities that results shall resemble, or must not resemble.
         weight: weights of `tile`, `entity`, `at`, `text`, `draw_`, `area`, each `like`, each `unlike`. Default: 1.
         min_distance_km: smallest distance in km between the tile of a neighbour and those of the query.

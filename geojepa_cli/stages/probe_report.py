@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from geojepa_cli.evaluate.scores import Score
     from geojepa_cli.stages.probe_regions import BuiltTask
     from geojepa_cli.store.store import TileStore
+    from geojepa_cli.store.tile_parts import TileParts
     from geojepa_cli.tasks.dataset import TaskData
 
 
@@ -51,6 +52,13 @@ class TileVectors:
                 raise artifact.broken(f"{int((~found).sum())} tiles of the task have no embedding in `{artifact.path}`")
             parts.append(np.asarray(vectors[places]))
         return np.concatenate(parts)
+
+    def parts(self, embeddings: Sequence[Artifact]) -> TileParts:
+        """Returns the parts of the tile embeddings of one model. Empty if they are not known."""
+        from geojepa_cli.store.embeddings import FILE as EMBEDDINGS_FILE
+        from geojepa_cli.store.embeddings import Embeddings
+
+        return Embeddings(embeddings[0].file(EMBEDDINGS_FILE)).tile_parts
 
     def _open(self, store: TileStore, index: int, artifact: Artifact) -> tuple[NDArray[Any], NDArray[Any]]:
         """Opens an embeddings file. Returns the index of each tile in the region, int64 [m], and the vectors [m, W]."""

@@ -103,7 +103,8 @@ def probe_retrieval(
         region: names of regions, or artifacts, to search together. Default: the only region in the workspace or, if
             there are several, those of which the models saw no tile in pretraining.
         masked: hide from the models the entities and tags that define a feature, or the tags that reveal a class.
-        space_: spaces in which vectors are compared: `raw`, `centred`, `whitened`, or several. Default: that of `knn`.
+        space_: spaces in which vectors are compared: `raw`, `centred`, `balanced`, `whitened`, or several. Default:
+            that of `knn`.
         k: number of neighbours for precision and recall.
         seed: random seed of the entities and of the confidence intervals.
         device: device for computing vectors: `cpu`, `cuda` or `auto`.

@@ -82,7 +82,7 @@ def tile_search(workspace: Workspace, plan: RetrievalPlan, settings: RetrievalSe
             if files is not None:
                 width = plain.shape[1]
                 changed = embed_hidden(tiles, plan.regions, model, label, files, width, settings)
-            vectors = TileSearch(tiles, plain, changed)
+            vectors = TileSearch(tiles, plain, changed, reader.parts(artifacts))
             for space in settings.spaces:
                 yield Row(label, space), vectors.in_space(space)
 

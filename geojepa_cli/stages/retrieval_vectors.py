@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import console
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from geojepa_cli.evaluate.retrieval import Feature
     from geojepa_cli.search.space import Form
     from geojepa_cli.store.store import TileStore
+    from geojepa_cli.store.tile_parts import TileParts
     from geojepa_cli.store.view import View
     from geojepa_cli.tasks.entity_examples import EntityExamples
     from geojepa_cli.tasks.retrieval_spec import RetrievalSpec
@@ -100,16 +101,19 @@ class TileSearch:
         tiles: tiles to search.
         plain: vectors of the tiles with nothing hidden, [n, W].
         changed: with hidden features, by name of the feature: vectors of the tiles in which something is hidden.
+        parts: name and width of each part of a vector.
     """
 
-    def __init__(self, tiles: SearchedTiles, plain: Vectors, changed: Mapping[str, Vectors]) -> None:
-        self._tiles, self._plain, self._changed = tiles, plain, changed
+    def __init__(
+        self, tiles: SearchedTiles, plain: Vectors, changed: Mapping[str, Vectors], parts: TileParts = ()
+    ) -> None:
+        self._tiles, self._plain, self._changed, self._parts = tiles, plain, changed, parts
 
     def in_space(self, space: Form) -> Callable[[Feature], Vectors]:
         """Returns a function that returns the unit vectors in which a feature is searched, float32 [n, W]."""
         if self._tiles.hidden:
-            return lambda feature: project(self._of(feature.name), space)
-        projected = project(self._plain, space)
+            return lambda feature: project(self._of(feature.name), space, self._parts)
+        projected = project(self._plain, space, self._parts)
         return lambda feature: projected
 
     def _of(self, feature: str) -> Vectors:
@@ -191,14 +195,14 @@ def embed_examples(
         return model_vectors(store, view, examples.pieces, embedder, torch.device(target), meter.update)[0.0]
 
 
-def project(vectors: Vectors, space: Form) -> Vectors:
-    """Maps vectors [n, D] to unit vectors in a space that is fitted to them. float32 [n, D]"""
+def project(vectors: Vectors, space: Form, parts: TileParts = ()) -> Vectors:
+    """Maps vectors [n, D] with the given parts to unit vectors in a space that is fitted to them. float32 [n, D]"""
     from geojepa_cli.search.space import SearchSpace
     from geojepa_cli.store.vector_statistics import add_rows, no_vectors
 
     if space == "raw":
         return SearchSpace("raw").project(vectors)
-    statistics = add_rows(no_vectors(vectors.shape[1]), vectors)
+    statistics = replace(add_rows(no_vectors(vectors.shape[1]), vectors), parts=parts)
     return SearchSpace.fit([statistics], space).project(vectors)
 
 

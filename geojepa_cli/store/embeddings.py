@@ -17,10 +17,11 @@ from geojepa_cli.store.batch import OSM_TYPES
 from geojepa_cli.store.columns import VERIFY, Array, ColumnSpec, Expected, map_columns, write_text
 from geojepa_cli.store.csr import Rows
 from geojepa_cli.store.reader import RegionStore
+from geojepa_cli.store.tile_parts import read_parts
 from geojepa_cli.store.vector_statistics import VectorStatistics, add_rows, no_vectors, pack_scatter, unpack_scatter
 
 FILE = "embeddings.h5"
-EMBEDDINGS_SCHEMA = 4
+EMBEDDINGS_SCHEMA = 5
 
 # Type of each column. There are n tiles and m entities, in the order of `processed.h5`.
 COLUMNS: dict[str, str] = {
@@ -49,7 +50,7 @@ EXPECTED = Expected(
     EMBEDDINGS_SCHEMA,
     {name: ColumnSpec((dtype,), (None, None) if name in VECTORS else (None,)) for name, dtype in COLUMNS.items()}
     | {f"{column}_{name}": ColumnSpec((dtype,)) for column in VECTORS for name, dtype in STATISTICS.items()},
-    {"model": str, "region": str},
+    {"model": str, "region": str, "tile_parts": str},
 )
 _CHECKED_VALUES = 1 << 24  # number of vector values to check at a time
 
@@ -62,6 +63,7 @@ class Embeddings:
         model: `name@id` of the model that made the vectors.
         region: `name@id` of the region to which the tiles belong.
         n_tiles, n_entities: number of tile vectors and of entity vectors.
+        tile_parts: name and width of each part of a tile vector, in order; empty if it has no known parts.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -79,6 +81,10 @@ class Embeddings:
         self.model, self.region = str(attributes.get("model", "")), str(attributes.get("region", ""))
         self.n_tiles, self.n_entities = len(self["tile/row"]), len(self["entity/tile"])
         self._check()
+        try:
+            self.tile_parts = read_parts(str(attributes.get("tile_parts", "")), self["tile/vector"].shape[1])
+        except ValueError as error:
+            raise self._damaged("tile_parts", f"other text: {error}") from error
 
     def __getitem__(self, column: str) -> Array:
         """Returns a column by its name `table/name`, as a read-only array.
@@ -148,7 +154,8 @@ class Embeddings:
         scatter = unpack_scatter(packed, width)
         if not (np.isfinite(mean).all() and np.isfinite(scatter).all() and (scatter.diagonal() >= 0).all()):
             raise self._damaged(f"{column}_scatter", "statistics that are negative or not finite")
-        return VectorStatistics(int(count[0]), np.array(mean), scatter)
+        parts = self.tile_parts if column == "tile/vector" else ()
+        return VectorStatistics(int(count[0]), np.array(mean), scatter, parts)
 
     def check_vectors(self, column: str) -> None:
         """Checks that every value of `tile/vector` or `entity/vector` is finite.
@@ -236,7 +243,7 @@ def write_embeddings(
         chunks: for each chunk of consecutive tiles, a mapping from the names in `COLUMNS` to the columns of the chunk.
             Values of `entity/tile` are indices of tiles within the chunk: the first tile of the chunk is 0. Values of
             `entity/cu_seqlens` are offsets of entities within the chunk: the first entity of the chunk is 0.
-        attributes: text attributes to write, such as `model` and `region`.
+        attributes: text attributes to write: `model`, `region`, and `tile_parts` as `write_parts` returns them.
         tile_width, entity_width: length of a tile vector and of an entity vector.
     """
     widths = {"tile/vector": (tile_width,), "entity/vector": (entity_width,)}

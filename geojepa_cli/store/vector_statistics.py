@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from geojepa_cli.store.columns import Array
+from geojepa_cli.store.tile_parts import TileParts
 
 # Number of rows that are converted to float64 at a time (50 MB at 768 values per row). It decides the order of sums,
 # and so the rounding: when changing it, also increase the version of the stage `embeddings`.
@@ -26,11 +27,13 @@ class VectorStatistics:
         mean: mean of the vectors; zeros if `count` is 0. float64 [D]
         scatter: sum, over the vectors, of the outer product of a vector's deviation from the mean with itself. Divided
             by `count`, this is the covariance matrix. float64 [D, D]
+        parts: name and width of each part of a vector, in order; empty if a vector has no known parts.
     """
 
     count: int
     mean: NDArray[np.float64]
     scatter: NDArray[np.float64]
+    parts: TileParts = ()
 
     @property
     def width(self) -> int:
@@ -47,13 +50,14 @@ class VectorStatistics:
         """
         if self.width != other.width:
             raise ValueError(f"cannot combine statistics of vectors with {self.width} and {other.width} values")
+        parts = self.parts if self.parts == other.parts else ()
         count = self.count + other.count
         if not self.count or not other.count:
-            return self if self.count else other
+            return replace(self if self.count else other, parts=parts)
         step = other.mean - self.mean
         scatter = self.scatter + other.scatter
         scatter += np.outer(step, step * (self.count * (other.count / count)))
-        return VectorStatistics(count, self.mean + step * (other.count / count), scatter)
+        return VectorStatistics(count, self.mean + step * (other.count / count), scatter, parts)
 
 
 def no_vectors(width: int) -> VectorStatistics:

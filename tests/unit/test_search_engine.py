@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,9 @@ def _vectors(count: int, width: int, dtype: type, seed: int = 0) -> np.ndarray:
 
 
 def _index(vectors: np.ndarray, form: Form) -> VectorIndex:
-    return VectorIndex(vectors, SearchSpace.fit([add_rows(no_vectors(vectors.shape[1]), vectors)], form))
+    statistics = add_rows(no_vectors(vectors.shape[1]), vectors)
+    parts = (("max", 1), ("mean", vectors.shape[1] - 1))
+    return VectorIndex(vectors, SearchSpace.fit([replace(statistics, parts=parts)], form))
 
 
 def _brute_force(index: VectorIndex, queries: np.ndarray, excluded: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,36 @@ def test_constant_columns_and_vectors_of_zeros_become_zero() -> None:
         assert not found[7].any() and np.isfinite(found).all()
         np.testing.assert_allclose(np.delete(np.linalg.norm(found, axis=1), 7), 1, atol=1e-6)
         assert form == "centred" or not found[:, 2].any()
+
+
+def test_balanced_parts_have_the_variance_of_their_weights() -> None:
+    vectors = _vectors(200, 9) * np.array([1.0] * 3 + [50.0] * 4 + [0.01] * 2)
+    parts = (("max", 3), ("mean", 4), ("sketch", 2))
+    statistics = replace(_statistics(vectors), parts=parts)
+    space = SearchSpace.fit([statistics], "balanced")
+    mapped, centred = space.transform(vectors), vectors - vectors.mean(0)
+    columns = {"max": slice(0, 3), "mean": slice(3, 7), "sketch": slice(7, 9)}
+    for name, part in columns.items():
+        weight = 4 if name == "max" else 1
+        np.testing.assert_allclose((mapped[:, part] ** 2).sum(1).mean(), weight**2, rtol=1e-9)
+        factor = weight / np.sqrt((centred[:, part] ** 2).sum(1).mean())  # one factor for the whole part
+        np.testing.assert_allclose(mapped[:, part], centred[:, part] * factor, rtol=1e-7)
+    query = np.random.default_rng(1).standard_normal((1, 9))
+    np.testing.assert_allclose(centred @ space.pull(query)[0], mapped @ query[0], rtol=1e-9)
+
+
+def test_a_constant_part_tells_nothing() -> None:
+    vectors = np.hstack([_vectors(50, 3), np.full((50, 2), 7.3)])
+    space = SearchSpace.fit([replace(_statistics(vectors), parts=(("max", 3), ("sketch", 2)))], "balanced")
+    assert not space.transform(vectors)[:, 3:].any() and space.transform(vectors)[:, :3].any()
+
+
+def test_without_known_parts_balanced_is_centred() -> None:
+    vectors, known = _vectors(30, 4), (("max", 2), ("mean", 2))
+    other = replace(_statistics(vectors), parts=known)
+    expected = SearchSpace.fit([_statistics(vectors)] * 2, "centred").project(vectors)
+    for statistics in ([_statistics(vectors)] * 2, [_statistics(vectors), other]):
+        np.testing.assert_array_equal(SearchSpace.fit(statistics, "balanced").project(vectors), expected)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -15,6 +15,7 @@ from geojepa_cli.nn.pooling import Pooling
 from geojepa_cli.nn.summary import TileSummary
 from geojepa_cli.nn.tokens.tokenizer import TileTokenizer
 from geojepa_cli.nn.tokens.tokens import TileTensors
+from geojepa_cli.store.tile_parts import TileParts
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,13 @@ class TileEncoder(nn.Module):
     @property
     def tile_dim(self) -> int:
         """Width W of tile vectors."""
-        return self.pool.width + (0 if self.summary is None else self.summary.linear.out_features)
+        return sum(width for _, width in self.tile_parts)
+
+    @property
+    def tile_parts(self) -> TileParts:
+        """Name and width of each part of a tile vector."""
+        summary = () if self.summary is None else (("summary", self.summary.linear.out_features),)
+        return (*self.pool.parts, *summary)
 
     def forward(self, batch: TileTensors, tag_table: Tensor) -> BatchVectors:
         """Encodes all tokens of a batch, without masks.
@@ -149,6 +156,6 @@ class TileEncoder(nn.Module):
             filled = (places.cu_seqlens.diff() > 0).to(tiles.dtype)  # a tile without tokens keeps the zero vector
             tiles = torch.cat([tiles, filled[:, None] * self.summary(tiles)], dim=1)
         if places.order is None or len(entities) == len(encoded):
-            return BatchVectors(entities, tiles)
+            return BatchVectors(entities, tiles, tile_parts=self.tile_parts)
         patches = (places.order >= len(entities)).nonzero().flatten()
-        return BatchVectors(entities, tiles, encoded.index_select(0, patches))
+        return BatchVectors(entities, tiles, encoded.index_select(0, patches), self.tile_parts)

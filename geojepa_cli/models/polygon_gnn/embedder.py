@@ -13,7 +13,7 @@ from geojepa_cli.config.names import WEIGHTS
 from geojepa_cli.models.base import BatchVectors, FrozenInputs
 from geojepa_cli.models.published import load_module
 from geojepa_cli.nn.geometry.shapes import Shapes
-from geojepa_cli.nn.pooling import max_mean
+from geojepa_cli.nn.pooling import MaxMean
 from geojepa_cli.store.batch import TileBatch
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ class PolygonEmbedder:
     def encode(self, batch: TileBatch) -> BatchVectors:
         """Computes the vectors of the batch's entities [T, D] and tiles [B, 2·D]."""
         entities = self.encoder(shapes_of(batch))
-        return BatchVectors(entities, max_mean(entities, batch.cu_seqlens))
+        pool = MaxMean(entities.shape[1])
+        return BatchVectors(entities, pool(entities, batch.cu_seqlens), tile_parts=pool.parts)
 
 
 def load(folder: Path, inputs: FrozenInputs, weights: str = WEIGHTS) -> PolygonEmbedder:

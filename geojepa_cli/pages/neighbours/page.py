@@ -62,7 +62,7 @@ def render_page(
             float64 [n, 4]
         credits: attribution lines of maps and images.
         further: other examples of the query, each with a label such as `unlike` and its weight.
-        space: form of the search space: `raw`, `centred` or `whitened`.
+        space: form of the search space: `raw`, `centred`, `balanced` or `whitened`.
         title: description of the query. Default: name of the query's tile or entity.
         has_query: False if the query is no tile or entity but, for example, a text. Then `cards` has only neighbours.
     """
