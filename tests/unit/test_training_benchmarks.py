@@ -1,4 +1,4 @@
-"""`benchmarks/protocols.py` and `benchmarks/late_decline.py` on tiny regions."""
+"""`benchmarks/protocols.py`, `late_decline.py` and `city.py` on tiny regions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from synthetic_workspace import add_region
 
-from geojepa_cli import Workspace
+from geojepa_cli import Workspace, stages
 from geojepa_cli.stages.embedding_model import find_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -101,3 +101,24 @@ def test_a_figure_that_prefers_better_weights_has_a_positive_correlation(transfe
         figures = {"loss": 10 * score, "rankme_tiles": 100 * score, "probe": 1 - score, "rankme_tokens": 5.0}
         lines.append({"step": step, "score": score, **figures})
     assert script.correlations(lines) == {"loss": 1.0, "rankme_tiles": -1.0, "probe": 1.0}
+
+
+def test_models_of_the_city_are_compared_on_the_tiles_that_they_saw(
+    transfer: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import benchmarks.city as script
+
+    workspace = Workspace(tmp_path / "city")
+    add_region(workspace, "demo", 5, 120)
+    out = tmp_path / "city.json"
+    given = ("--workspace", str(workspace.root), "--variant", "tiny", "--seeds", "2", "--tokens", "1", "--threads", "1")
+    script.main([*given, "--out", str(out)])
+    table = json.loads(out.read_text(encoding="utf-8"))["masked"]["linear"]
+    assert set(table["tagpool-counts"]["differences"]) == {"tiny", "dummy"}
+    refs = ["city-tiny-0", "city-tiny-1"]
+    found = stages.probe(workspace, ["demo.building_count"], refs, masked=True, head="linear")
+    report = json.loads(found[0].file("report.json").read_text(encoding="utf-8"))
+    rows = [one["mae"]["value"] for one in report["scores"] if one["model"].startswith("city-tiny")]
+    dummy = next(one["mae"]["value"] for one in report["scores"] if one["model"] == "dummy")
+    assert table["tiny"]["by_task"]["building_count"] == pytest.approx(sum(rows) / 2 / dummy, rel=1e-3)
+    assert {one["protocol"] for one in report["protocols"].values()} == {"seen", "no pretraining"}
