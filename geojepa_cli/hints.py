@@ -1,8 +1,7 @@
 """Hints: objects that describe a command with which the user can solve the problem behind an error.
 
 When an error is raised, its hint is completed: `--workspace` is added. If the hint repeats the failed command, the
-options of that command are also added. So the printed command can be pasted into a shell. Hints are completed in this
-way both on the command line and in the Python API.
+options of that command are also added. So the printed command can be pasted into a shell, in Python programs too.
 """
 
 from __future__ import annotations
@@ -43,6 +42,7 @@ class Hint:
         note: note about this command, which is printed in parentheses after it.
         workspace: directory for `--workspace`; None for the default workspace.
         wrong: option of the failed command that `options` replace. Used only if `command` is None.
+        dropped: names of options of the failed command that are left out.
         arguments: arguments of `command` that belong to no option, such as a file.
     """
 
@@ -55,6 +55,7 @@ class Hint:
     workspace: str | None = None
     wrong: Option | None = None
     arguments: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
 
     def after(self, first: Hint) -> Hint:
         """Returns a copy of this hint that suggests the command of the hint `first`, and then its own command."""
@@ -93,14 +94,14 @@ class Hint:
             return hint
         workspace = self.workspace or by.workspace
         if self.command is None:
-            options = by.replacing(self.wrong, self.options)
-            arguments = self.arguments or by.arguments(by.command)
-            hint = replace(hint, command=by.command, arguments=arguments, wrong=None)
-            return replace(hint, options=options, workspace=workspace)
-        # `fetch --region` names a Geofabrik region, which is no region of the workspace
+            kept = tuple(option for option in by.options if option[0] not in self.dropped)
+            options = replace(by, options=kept).replacing(self.wrong, self.options)
+            hint = replace(hint, command=by.command, arguments=self.arguments or by.arguments(by.command), wrong=None)
+            dropped = (*self.dropped, self.wrong[0]) if self.wrong else self.dropped
+            return replace(hint, options=options, workspace=workspace, dropped=dropped)
         names = KEPT if self.command == by.command else ("--region",) if self.command in OF_A_REGION else ()
-        names = () if by.command == "fetch" else names
-        named = {name for name, _ in self.options}
+        names = () if by.command == "fetch" else names  # its regions are those of Geofabrik, not of the workspace
+        named = {*self.dropped, *(name for name, _ in self.options)}
         more = tuple(option for option in by.options if option[0] in names and option[0] not in named)
         return replace(hint, options=(*self.options, *more), workspace=workspace)
 

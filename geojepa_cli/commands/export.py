@@ -103,7 +103,7 @@ def export(
     """
     workspace = options.workspace(ctx)
     if format == MODEL_FORMAT:
-        _refuse_options_of_vectors()
+        _refuse_options_of_vectors(ctx)
         made = stages.export_model(workspace, model, out)
     else:
         form = (level, format, area, crs, dtype, dimensions, list_, no_vectors)
@@ -128,7 +128,7 @@ def describe_kept(kept: dict[str, Any]) -> str:
     share = f"{kept['share']:.1%} of the {kept['k']} nearest neighbours remain"
     interval = f"95 % interval {kept['low']:.1%} to {kept['high']:.1%}"
     queries = f"{console.counted(kept['queries'], 'query', 'queries')} in {console.counted(kept['groups'], 'group')}"
-    return f"{share} ({interval}, {queries}, by {kept['space']})"
+    return f"{share} ({interval}, {queries}, {kept['space']} vectors)"
 
 
 def _result(made: Artifact) -> dict[str, Any]:
@@ -136,14 +136,17 @@ def _result(made: Artifact) -> dict[str, Any]:
     return {"path": str(made.path), "counts": made.counts, KEPT: made.manifest.get(KEPT), "files": files}
 
 
-def _refuse_options_of_vectors() -> None:
+def _refuse_options_of_vectors(ctx: typer.Context) -> None:
     """Refuses options that have no effect on the folder of a model.
 
     Raises:
         UsageError: such an option is given.
     """
-    running = hints.running()
-    allowed = ("--model", "--format", "--out", "--json")
-    wrong = next((one for one in running.options if one[0] not in allowed), None) if running else None
-    if wrong is not None:
-        raise UsageError(f"`{wrong[0]}` cannot be combined with `--format model`", hints.instead(wrong))
+    wrong = [
+        one.opts[0]
+        for one in ctx.command.params
+        if one.name not in (None, "model", "format", "out", "json") and options.is_given(ctx, str(one.name))
+    ]
+    if wrong:
+        named = ", ".join(f"`{name}`" for name in wrong)
+        raise UsageError(f"{named} cannot be combined with `--format model`", hints.Hint(dropped=tuple(wrong)))

@@ -117,3 +117,9 @@ def parse_bbox(text: str | None) -> Bounds | None:
         hint = hints.again(bbox="-77.91,40.77,-77.81,40.82")
         raise UsageError(f"`{text}` is not a bounding box; expected `west,south,east,north` in degrees", hint) from None
     return check_bbox((west, south, east, north))
+
+
+def is_given(ctx: typer.Context, name: str) -> bool:
+    """Returns True if a parameter of the running command is on the command line."""
+    source = ctx.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

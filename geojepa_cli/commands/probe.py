@@ -191,17 +191,12 @@ def _check_kind(ctx: typer.Context, retrieval: bool) -> None:
         UsageError: an option belongs to the other kind.
     """
     for param in ctx.command.params:
-        if param.name in (ONLY_HEADS if retrieval else ONLY_RETRIEVAL) and _is_given(ctx, param.name):
+        if param.name in (ONLY_HEADS if retrieval else ONLY_RETRIEVAL) and options.is_given(ctx, param.name):
             option = param.opts[0]
             if retrieval:
                 message = f"`{option}` cannot be combined with `--retrieval`, which trains no heads"
                 raise UsageError(message, hints.instead(("--retrieval", None)))
             raise UsageError(f"`{option}` requires `--retrieval`", hints.again(retrieval=True))
-
-
-def _is_given(ctx: typer.Context, name: str) -> bool:
-    source = ctx.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 def _print(made: Sequence[Artifact], json: bool, show: Callable[[dict[str, Any], Artifact], None]) -> None:
