@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
 from geojepa_cli import hints
-from geojepa_cli.errors import GeojepaError
+from geojepa_cli.errors import GeojepaError, UsageError
 from geojepa_cli.workspace.artifact import Artifact
 
 ATTRIBUTION_FILE = "ATTRIBUTION.txt"
@@ -19,8 +20,30 @@ def write_json(path: Path, content: object) -> None:
     path.write_text(f"{text}\n", encoding="utf-8")
 
 
-def copy_files(made: Artifact, folder: Path) -> None:
+def check_folder(folder: str | Path | None) -> None:
+    """Checks before any work that files can be written to a folder, which may not exist yet.
+
+    Raises:
+        UsageError: the path, or a path above it, is a file, or cannot be written.
+    """
+    if folder is None:
+        return
+    path = Path(folder)
+    if "\0" in str(path):
+        raise UsageError("`--out` is not a path", hints.again(out="export"))
+    known = next(one for one in (path, *path.absolute().parents) if one.exists() or one.is_symlink())
+    if not known.is_dir():
+        what = "is a file" if known.exists() else "is a broken link"
+        raise UsageError(f"`--out {path}`: `{known}` {what}, expected a folder", hints.again(out="export"))
+    if not os.access(known, os.W_OK | os.X_OK):
+        raise UsageError(f"`--out {path}`: `{known}` cannot be written", hints.again(out="export"))
+
+
+def copy_files(made: Artifact, folder: Path) -> Artifact:
     """Copies the files of an artifact, without its manifest, to a folder. Replaces files of the same names.
+
+    Returns:
+        The artifact.
 
     Raises:
         GeojepaError: the folder cannot be written.
@@ -33,3 +56,4 @@ def copy_files(made: Artifact, folder: Path) -> None:
     except OSError as error:
         message = f"the folder `{folder}` cannot be written: {error.strerror}"
         raise GeojepaError(message, hints.again(out="export")) from error
+    return made

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from geojepa_cli import hints
 from geojepa_cli.errors import UsageError
 from geojepa_cli.stages.embedding_model import Model, find_model
-from geojepa_cli.stages.export_files import ATTRIBUTION_FILE, copy_files
+from geojepa_cli.stages.export_files import ATTRIBUTION_FILE, check_folder, copy_files
 from geojepa_cli.stages.export_options import MODEL_FORMAT
 from geojepa_cli.stages.export_rebuild import rebuild_export
 from geojepa_cli.stages.stage import Stage, as_command
@@ -47,6 +47,7 @@ def export_model(workspace: Workspace, model: str | Artifact | None = None, out:
         NotFoundError: there is no such model.
         DataError: the model or a probe of it is damaged.
     """
+    check_folder(out)
     chosen = find_model(workspace, model)
     config = chosen.config
     if config is None:
@@ -77,9 +78,7 @@ def export_model(workspace: Workspace, model: str | Artifact | None = None, out:
 
     inputs = [*([chosen.artifact] if chosen.artifact else []), *probes]
     made = MODELS.make(workspace, f"{chosen.name}.{MODEL_FORMAT}", params, inputs, write)
-    if out is not None:
-        copy_files(made, Path(out))
-    return made
+    return made if out is None else copy_files(made, Path(out))
 
 
 def published_model(workspace: Workspace, model: Model) -> PublishedModel:

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import shapely
 import yaml
-from commandline import invoke, output_of, refused
+from commandline import COMMAND, invoke, output_of, refused
 from exported import OAK, by_tile, check_metadata, export, two_regions, validate, vectors_of
 from hint_commands import check_hint
 from raw_tokens import raw_tiles
@@ -178,6 +178,27 @@ def test_wrong_options_are_clear_errors(workspace: Workspace, options: tuple[str
     assert isinstance(error, UsageError) and message in error.message, error.message
 
 
+def test_the_hint_for_a_model_leaves_out_all_options_of_vectors() -> None:
+    given = ["export", "--format", "model", "--region", "oak", "--level", "group", "--region", "elm", "--out", "hub"]
+    done = subprocess.run([*COMMAND, *given], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "`--region`, `--level` cannot be combined with `--format model`" in done.stderr
+    assert done.stderr.splitlines()[-1] == "hint: geojepa export --format model --out hub"
+
+
+@pytest.mark.parametrize("form", [(), ("--format", "model")])
+def test_a_folder_that_cannot_be_written_is_refused_before_any_work(
+    workspace: Workspace, tmp_path: Path, form: tuple[str, ...]
+) -> None:
+    before = [one.ref for one in workspace.artifacts("exports")]
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    for out, says in (("file", "is a file"), ("file/inside/it", "is a file"), ("gone", "is a broken link")):
+        error = refused(workspace, "export", *form, "--out", tmp_path / out, "--model", "geojepa-small")
+        assert isinstance(error, UsageError) and says in error.message and "expected a folder" in error.message
+    assert [one.ref for one in workspace.artifacts("exports")] == before and (tmp_path / "file").read_text() == "mine"
+
+
 def test_out_gets_a_copy_and_an_unknown_date_a_warning(workspace: Workspace, tmp_path: Path) -> None:
     done = invoke(workspace, "export", "--model", "tagpool", "--region", "oak", "--out", tmp_path / "out")
     assert done.exit_code == 0 and "the date of the map data is unknown" in done.stderr
@@ -186,9 +207,6 @@ def test_out_gets_a_copy_and_an_unknown_date_a_warning(workspace: Workspace, tmp
     item = json.loads((tmp_path / "out/item.json").read_text())
     check_stac(item)
     assert item["properties"]["datetime"] is None and item["properties"]["end_datetime"].startswith("9999")
-    (tmp_path / "file").write_text("")
-    error = refused(workspace, *OAK, "--out", tmp_path / "file/inner")
-    assert "cannot be written" in error.message
 
 
 def test_the_model_folder_has_weights_configuration_card_and_stac(workspace: Workspace, tmp_path: Path) -> None:
