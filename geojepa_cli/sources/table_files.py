@@ -14,6 +14,9 @@ from geojepa_cli.sources.raw_table import CORRECTED, RawTable, empty_table, unre
 
 CSV, GEOJSON, PARQUET = (".csv", ".tsv", ".txt"), (".geojson", ".json"), (".parquet", ".geoparquet", ".pq")
 DELIMITERS = ",;\t|"
+GEOMETRIES = (
+    *("Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "GeometryCollection"),
+)
 WGS84 = "OGC:CRS84"  # longitude before latitude
 
 
@@ -122,12 +125,14 @@ def _read_geojson(path: Path, option: str) -> RawTable:
         raise unreadable(path, "GeoJSON", error) from error
     if content is None:
         raise empty_table(path)
-    features = content.get("features") if isinstance(content, dict) else None
-    if not isinstance(features, list) or not all(isinstance(one, dict) for one in features):
-        raise unreadable(path, "GeoJSON", "expected a `FeatureCollection` with a list of `features`")
+    features = _features_of(content)
+    if features is None:
+        expected = "expected a `FeatureCollection` with a list of `features`, a `Feature`, or a geometry"
+        raise unreadable(path, "GeoJSON", expected)
     if not features:
         raise empty_table(path)
-    rows = [one.get("properties") if isinstance(one.get("properties"), dict) else {} for one in features]
+    given = (one.get("properties") for one in features)
+    rows: list[dict[str, Any]] = [one if isinstance(one, dict) else {} for one in given]
     shapes = [one.get("geometry") for one in features]
     try:
         texts = [None if shape is None else json.dumps(shape) for shape in shapes]
@@ -141,6 +146,21 @@ def _read_geojson(path: Path, option: str) -> RawTable:
         if shape is not None and found is None:
             raise table.wrong(number, "the geometry is not valid GeoJSON")
     return table
+
+
+def _features_of(content: Any) -> list[dict[str, Any]] | None:
+    """Returns the features of a GeoJSON object (RFC 7946, section 1.4); None if it is none.
+
+    A bare feature is one feature, and so is a bare geometry, which has no properties.
+    """
+    if not isinstance(content, dict):
+        return None
+    if content.get("type") in GEOMETRIES:
+        return [{"type": "Feature", "properties": {}, "geometry": content}]
+    if content.get("type") == "Feature":
+        return [content]
+    features = content.get("features")
+    return features if isinstance(features, list) and all(isinstance(one, dict) for one in features) else None
 
 
 def _crs_of(content: dict[str, Any]) -> str:

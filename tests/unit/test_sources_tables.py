@@ -80,7 +80,7 @@ def test_text_in_a_number_column_is_refused_with_its_line(tmp_path: Path) -> Non
         ("a.geojson", b"", "is empty"),
         ("a.geojson", b"{", "cannot be read as GeoJSON"),
         ("a.geojson", b"[" * 100_000, "cannot be read as GeoJSON"),
-        ("a.geojson", b'{"type": "Point", "coordinates": [1, 2]}', "FeatureCollection"),
+        ("a.geojson", b'{"type": "Topology", "objects": {}}', "FeatureCollection"),
         ("a.geojson", collection([]).encode(), "is empty"),
         (
             "a.geojson",
@@ -240,3 +240,26 @@ def test_vectors_as_lists_of_any_type_or_as_numbered_columns_are_the_same(tmp_pa
 def test_wrong_vectors_are_clear_errors(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=message):
         read_vectors(write(tmp_path / "a.parquet", tile=TILES, **columns))
+
+
+PLACE = {"type": "Point", "coordinates": [1.5, 2.5]}
+
+
+@pytest.mark.parametrize(
+    ("content", "properties"),
+    [
+        (PLACE, {}),
+        ({"type": "GeometryCollection", "geometries": [PLACE]}, {}),
+        (
+            {"type": "Feature", "properties": {"a": 3}, "geometry": {"type": "Point", "coordinates": [1.5, 2.5]}},
+            {"a": 3},
+        ),
+    ],
+)
+def test_a_bare_feature_or_geometry_is_a_table_of_one_row(
+    tmp_path: Path, content: dict[str, Any], properties: dict[str, Any]
+) -> None:
+    (tmp_path / "a.geojson").write_text(json.dumps(content))
+    table = read_table(tmp_path / "a.geojson", "labels")
+    assert table.geometry is not None and [shape.bounds for shape in table.geometry] == [(1.5, 2.5, 1.5, 2.5)]
+    assert {name: table.column(name) for name in table.names} == {name: [value] for name, value in properties.items()}
