@@ -68,7 +68,7 @@ def print_review(answer: dict[str, Any], made: Artifact, page: str | None) -> No
     count = len(answer["findings"])
     title = f"{console.counted(count, 'element')} of {answer['reviewed']:,} to look at, by {answer['model']}"
     title += f" (the first {MOST_SHOWN})" if count > MOST_SHOWN else ""
-    caption = "; ".join([answer["note"], *made.attribution])
+    caption = "\n".join([answer["note"], "; ".join(made.attribution)])
     console.table(title, ["", "score", "present tag, suggestion", "reason; link"], rows, caption)
     console.print_line(f"GeoJSON for JOSM or iD: {made.file(GEOJSON_FILE)}")
     console.print_line(f"HTML page: {page}" if page else f"CSV: {made.file(CSV_FILE)}")

@@ -56,8 +56,9 @@ def choose_specs(tag: str | Sequence[str] | None) -> tuple[tuple[ReviewSpec, ...
     is a class.
 
     Raises:
-        UsageError: a key is empty, contains `*` or `=`, or is combined with `all`.
+        UsageError: a key is empty, contains `*` or `=`, is combined with `all`, or has free texts as values.
     """
+    from geojepa_cli.tags.descriptions import is_free_key
     from geojepa_cli.tasks.review_spec import generic_review, packed_reviews
 
     wanted = list(dict.fromkeys(as_list(tag))) if tag is not None else [ALL]
@@ -69,6 +70,10 @@ def choose_specs(tag: str | Sequence[str] | None) -> tuple[tuple[ReviewSpec, ...
         if not isinstance(key, str) or key == ALL or not key.strip() or "=" in key or "*" in key or len(key) > 255:
             message = f"`--tag {key}`: expected one key of OpenStreetMap, such as `highway`, or only `{ALL}`"
             raise UsageError(message, hints.instead(("--tag", str(key)), ("--tag", "highway")))
+        if is_free_key(key):
+            message = f"`--tag {key}`: its values are names, addresses, identifiers or free text, which no model can "
+            message += "predict; expected a key whose values are classes, such as `highway` or `surface`"
+            raise UsageError(message, hints.instead(("--tag", key), ("--tag", "highway")))
         found = {name: spec for name, spec in packed.items() if key in spec.keys}
         specs |= found or {key: generic_review(key)}
     if not specs:

@@ -111,12 +111,17 @@ def is_free(key: str, value: str) -> bool:
 
     Returns False if the value is a class, such as `residential` in `highway=residential`.
     """
-    if key in load_descriptions().free or _FREE_KEY.fullmatch(key) or len(value) > LONGEST_VALUE:
+    if is_free_key(key) or len(value) > LONGEST_VALUE:
         return True
     number = _NUMBER.fullmatch(value)
     if number is None or key.startswith(_NUMBERS_WITH_MEANING):
         return False
     return len(number[1]) > 2 or number[2] is not None  # `lanes=4` is a class, `height=13.5` and `ele=1200` are not
+
+
+def is_free_key(key: str) -> bool:
+    """Returns True if the values of a key are names, identifiers, addresses, dates or free text, not classes."""
+    return key in load_descriptions().free or _FREE_KEY.fullmatch(key) is not None
 
 
 def _worded(label: str, value: str) -> str:

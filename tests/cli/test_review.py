@@ -113,6 +113,14 @@ def test_a_tag_that_is_no_key_is_refused(workspace: Workspace, tag: Any) -> None
         review(workspace, tag=tag)
 
 
+@pytest.mark.parametrize("key", ["name", "name:de", "addr:housenumber", "ref", "website", "contact:phone", "wikidata"])
+def test_keys_with_free_texts_are_refused(workspace: Workspace, key: str) -> None:
+    with pytest.raises(UsageError, match=f"`--tag {key}`: its values are names, addresses") as error:
+        review(workspace, tag=["building", key])
+    hint = str(error.value.hint)
+    assert "--tag highway" in hint and key not in hint.split()
+
+
 def test_a_region_without_a_tile_or_with_too_little_to_learn_from_is_refused(workspace: Workspace) -> None:
     with pytest.raises(DataError, match="no tile of the region `town` has"):
         review(workspace, min_entities=500, max_entities=600)
@@ -164,3 +172,4 @@ def test_a_building_that_became_a_lake_comes_first_in_the_demo_city(city: tuple[
     shown = invoke(workspace, "review", "--model", "geojepa-small", "--tag", "natural", "--html")
     assert shown.exit_code == 0 and "\x1b[31m" not in shown.stdout
     assert re.search(r"natural=water", shown.stdout) and "hint, not an error" in re.sub(r"\s+", " ", shown.stdout)
+    assert "change anything. ©" in re.sub(r"\s+", " ", shown.stdout)
