@@ -32,10 +32,10 @@ import benchmarks.transfer as transfer
 from benchmarks.variants import Variant
 from geojepa_cli import console, stages
 from geojepa_cli.config.names import CONFIG
+from geojepa_cli.config.spaces import FORMS
 from geojepa_cli.evaluate.protocols import weakest
 from geojepa_cli.evaluate.retrieval import FIGURES, Feature, FeatureScores, Row
 from geojepa_cli.evaluate.retrieval_report import RANDOM, retrieval_report
-from geojepa_cli.search.space import FORMS
 from geojepa_cli.stages.shipped import open_shipped
 from geojepa_cli.tasks.splits import group_number
 from geojepa_cli.workspace.artifact import Artifact

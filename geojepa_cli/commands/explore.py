@@ -16,8 +16,8 @@ import typer
 from geojepa_cli import console, stages
 from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
+from geojepa_cli.config.spaces import DEFAULT_FORM, FORMS
 from geojepa_cli.stages.explore import LOOPBACK
-from geojepa_cli.stages.neighbour_query import DEFAULT_SPACE, SPACES
 
 if TYPE_CHECKING:
     from geojepa_cli.pages.explorer.server import ExplorerServer
@@ -54,8 +54,8 @@ def explore(
     ] = None,
     space: Annotated[
         str,
-        typer.Option("--space", help=f"Form in which vectors are compared: {', '.join(f'`{one}`' for one in SPACES)}."),
-    ] = DEFAULT_SPACE,
+        typer.Option("--space", help=f"Form in which vectors are compared: {', '.join(f'`{one}`' for one in FORMS)}."),
+    ] = DEFAULT_FORM,
     no_open: Annotated[bool, typer.Option("--no-open", help="Do not open the page in a browser.")] = False,
     min_entities: options.MinEntities = None,
     max_entities: options.MaxEntities = None,

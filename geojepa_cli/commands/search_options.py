@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from geojepa_cli.stages.neighbour_query import SPACES
+from geojepa_cli.config.spaces import FORMS
 
 
 class Format(StrEnum):
@@ -88,7 +88,7 @@ FromRegion = Annotated[
 ]
 Space = Annotated[
     str,
-    typer.Option("--space", help=f"Form in which vectors are compared: {', '.join(f'`{one}`' for one in SPACES)}."),
+    typer.Option("--space", help=f"Form in which vectors are compared: {', '.join(f'`{one}`' for one in FORMS)}."),
 ]
 ExcludeSameGroup = Annotated[
     bool,

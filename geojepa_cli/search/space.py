@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, get_args, overload
+from typing import overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from geojepa_cli.config.spaces import DEFAULT_FORM, FORMS, Form
 from geojepa_cli.store.columns import Array
 from geojepa_cli.store.vector_statistics import VectorStatistics, combine
 
-Form = Literal["raw", "centred", "balanced", "whitened"]
-FORMS: tuple[Form, ...] = get_args(Form)
-DEFAULT_FORM: Form = "balanced"
 PART_WEIGHTS = {"max": 4.0}  # of parts of a tile vector in the form `balanced`; all others have weight 1
 # A column is constant if its standard deviation is below this fraction of its root mean square. Rounding in float32
 # causes deviations of about 1e-7.

@@ -19,7 +19,7 @@ from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from geojepa_cli.search.space import Form
+    from geojepa_cli.config.spaces import Form
     from geojepa_cli.tasks.entity_spec import EntitySpec
     from geojepa_cli.tasks.retrieval_spec import RetrievalSpec
 
@@ -133,7 +133,7 @@ def find_spaces(space: str | Sequence[str] | None) -> tuple[Form, ...]:
     Raises:
         UsageError: a space is unknown.
     """
-    from geojepa_cli.search.space import DEFAULT_FORM, FORMS
+    from geojepa_cli.config.spaces import DEFAULT_FORM, FORMS
 
     given = [DEFAULT_FORM] if space is None else list(dict.fromkeys(as_list(space)))
     if not given:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from geojepa_cli.config.spaces import Form
     from geojepa_cli.evaluate.retrieval import Feature
-    from geojepa_cli.search.space import Form
     from geojepa_cli.store.store import TileStore
     from geojepa_cli.store.tile_parts import TileParts
     from geojepa_cli.store.view import View

@@ -14,7 +14,8 @@ import torch
 from synthetic_embeddings import write_synthetic_embeddings
 from synthetic_store import write_synthetic_processed
 
-from geojepa_cli.search.space import FORMS, SearchSpace
+from geojepa_cli.config.spaces import FORMS
+from geojepa_cli.search.space import SearchSpace
 from geojepa_cli.store import vector_statistics
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.store import TileStore
