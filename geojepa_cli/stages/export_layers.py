@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import console, hints
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from geojepa_cli.sources.places import Places
     from geojepa_cli.sources.raw_table import RawTable
     from geojepa_cli.store.csr import Rows
+    from geojepa_cli.store.tile_parts import TileParts
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class ExportLayer:
         counts: counts for the manifest.
         zoom: zoom of the tiles or zoom-14 tiles; None for entities and areas.
         chip_m: mean width of these tiles on the ground in metres; None for entities and areas.
+        parts: name and width of each part of a vector; empty for entities, or if regions differ.
     """
 
     features: Features
@@ -41,6 +43,7 @@ class ExportLayer:
     counts: dict[str, Any] = field(default_factory=dict)
     zoom: int | None = None
     chip_m: float | None = None
+    parts: TileParts = ()
 
 
 @dataclass(frozen=True)
@@ -146,8 +149,11 @@ def open_layer(options: ExportOptions, regions: Sequence[ExportRegion], file: Ar
         zoom = zooms.pop() if len(zooms) == 1 else None
         statistics = TagStatistics([region.store for region in regions])
         features = TileFeatures(regions, lambda *pieces: distinctive_tags(tags_of_pieces(*pieces), statistics))
-        return ExportLayer(features, tiles, {"rows": tiles.count, "tiles": tiles.count}, zoom, _mean_width(regions))
-    return _open_areas(options, regions, tiles, file)
+        layer = ExportLayer(features, tiles, {"rows": tiles.count, "tiles": tiles.count}, zoom, _mean_width(regions))
+    else:
+        layer = _open_areas(options, regions, tiles, file)
+    parts = {region.vectors.tile_parts for region in regions}
+    return replace(layer, parts=parts.pop() if len(parts) == 1 else ())
 
 
 def _open_areas(

@@ -16,7 +16,7 @@ from geojepa_cli.stages.embedded_view import check_entity_vectors
 from geojepa_cli.stages.embedding_model import Model, find_model
 from geojepa_cli.stages.embeddings import check_region, make_embeddings
 from geojepa_cli.stages.entity_limits import entity_limits
-from geojepa_cli.stages.export_files import ATTRIBUTION_FILE, copy_files, write_json
+from geojepa_cli.stages.export_files import ATTRIBUTION_FILE, check_folder, copy_files, write_json
 from geojepa_cli.stages.export_layers import AreaFile, dates_of, open_layer, open_regions, read_areas
 from geojepa_cli.stages.export_options import NAMES, ExportOptions, check_export_options
 from geojepa_cli.stages.export_rebuild import rebuild_export
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from geojepa_cli.store.csr import Rows
 
 # `stages.exports` registers the kind
-VECTORS = Stage("exports", version=1, rebuild=rebuild_export, registers=False)
+# version 2 measures kept neighbours in the space of `knn`
+VECTORS = Stage("exports", version=2, rebuild=rebuild_export, registers=False)
 KEPT = "neighbours_kept"  # entry of the manifest
 PROJECTION_FILE = "projection.safetensors"
 
@@ -88,6 +89,7 @@ def export(
     options = ExportOptions(shown, format, dtype, dimensions, list_, no_vectors, path, crs, date, seed)
     check_export_options(options, level is not None, check_alpha(alpha))
     check_device(device)
+    check_folder(out)
     limits = entity_limits(min_entities, max_entities)
     regions = in_fixed_order(find_regions(workspace, "processed", region))
     chosen = find_model(workspace, model, regions)
@@ -97,9 +99,7 @@ def export(
     for one in regions:
         check_region(workspace, chosen, one, limits=limits)
     made = _Plan(workspace, chosen, regions, options, limits, checked, device, threads).make(file)
-    if out is not None:
-        copy_files(made, Path(out))
-    return made
+    return made if out is None else copy_files(made, Path(out))
 
 
 @dataclass(frozen=True)
@@ -160,6 +160,7 @@ class _Plan:
         from geojepa_cli.export.components import fit_moments, fit_projection
         from geojepa_cli.export.encoding import DecodedVectors, fit_encoding
         from geojepa_cli.export.neighbours_kept import measure_kept
+        from geojepa_cli.stages.export_space import default_space
 
         options, vectors = self.options, layer.vectors
         moments = fit_moments(vectors, options.seed) if options.dimensions or options.has_colours else None
@@ -172,7 +173,9 @@ class _Plan:
         if options.no_vectors or (encoding.dtype == "float32" and projection is None):
             return encoding, None, moments
         with console.progress("measure the loss of neighbours", 1) as meter:
-            kept = measure_kept(vectors, DecodedVectors(vectors, encoding), layer.features.groups(), options.seed)
+            decoded = DecodedVectors(vectors, encoding)
+            spaces = default_space(vectors, layer.parts), default_space(decoded, () if projection else layer.parts)
+            kept = measure_kept(vectors, decoded, layer.features.groups(), spaces, options.seed)
             meter.update(1)
         return encoding, kept, moments
 

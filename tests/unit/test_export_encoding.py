@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from sklearn.decomposition import TruncatedSVD
 from sklearn.neighbors import NearestNeighbors
 
+from geojepa_cli.config.spaces import DEFAULT_FORM
 from geojepa_cli.errors import DataError
 from geojepa_cli.export import components, vector_rows
 from geojepa_cli.export.components import fit_colours, fit_moments, fit_projection
 from geojepa_cli.export.encoding import DecodedVectors, fit_encoding
-from geojepa_cli.export.neighbours_kept import measure_kept, search
+from geojepa_cli.export.neighbours_kept import MappedVectors, measure_kept, search
 from geojepa_cli.export.vector_rows import PooledVectors, StackedVectors
+from geojepa_cli.search.space import SearchSpace, unit_rows
+from geojepa_cli.stages.export_space import default_space
+from geojepa_cli.store.vector_statistics import add_rows, no_vectors
 
 
 def vectors(n: int = 400, width: int = 24, seed: int = 0) -> np.ndarray:
@@ -28,10 +34,12 @@ def several_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def kept_by_loop(original: np.ndarray, decoded: np.ndarray, k: int = 8) -> float:
-    """Share of common neighbours, by scikit-learn."""
+    """Share of common neighbours in the default space of `knn`, by scikit-learn."""
     found = []
     for table in (original, decoded):
-        search = NearestNeighbors(n_neighbors=k + 1, metric="cosine", algorithm="brute").fit(table.astype(np.float64))
+        space = SearchSpace.fit([add_rows(no_vectors(table.shape[1]), table)], DEFAULT_FORM)
+        units = space.transform(table)
+        search = NearestNeighbors(n_neighbors=k + 1, metric="cosine", algorithm="brute").fit(units)
         found.append(search.kneighbors(return_distance=False, n_neighbors=k))
     return float(np.mean([len(set(a) & set(b)) / k for a, b in zip(*found, strict=True)]))
 
@@ -95,8 +103,9 @@ def test_kept_neighbours_equal_those_of_scikit_learn(dtype: str, dimensions: int
     rows = StackedVectors([table])
     projection = fit_projection(fit_moments(rows), dimensions) if dimensions else None
     encoding = fit_encoding(rows, dtype, projection)
-    kept = measure_kept(rows, DecodedVectors(rows, encoding), np.arange(len(table)) // 10)
-    assert kept is not None and kept.queries == 400 and kept.groups == 40 and kept.k == 8 and kept.searched == 400
+    kept = _measured(rows, DecodedVectors(rows, encoding), np.arange(len(table)) // 10)
+    assert kept is not None and kept.space == DEFAULT_FORM
+    assert kept.queries == 400 and kept.groups == 40 and kept.k == 8 and kept.searched == 400
     expected = kept_by_loop(table, encoding.decode(encoding.encode(table)))
     assert kept.share == pytest.approx(expected, abs=1e-9)
     assert kept.low <= kept.share <= kept.high and (dimensions is None) == (kept.share > 0.9)
@@ -115,24 +124,45 @@ def test_equal_vectors_are_interchangeable_neighbours() -> None:
         def read(self, at: np.ndarray) -> np.ndarray:
             return reversed_rows.read(len(table) - 1 - at)
 
-    kept = measure_kept(rows, Backwards(), np.zeros(len(table), np.int64))
+    kept = _measured(rows, Backwards(), np.zeros(len(table), np.int64))
     assert kept is not None and kept.share == 1.0
+
+
+def test_parts_of_tile_vectors_are_compared_as_knn_does() -> None:
+    table, parts = vectors(), (("max", 8), ("mean", 16))
+    rows = StackedVectors([table])
+    decoded = DecodedVectors(rows, fit_encoding(rows, "int8"))
+    spaces = default_space(rows, parts), default_space(decoded, parts)
+    kept = measure_kept(rows, decoded, np.arange(len(table)), spaces)
+    found = []
+    for one, read in zip(spaces, (rows, decoded), strict=True):
+        units = unit_rows(one.transform(read.read(np.arange(len(table)))))
+        scores = units @ units.T
+        np.fill_diagonal(scores, -2)
+        found.append(np.argsort(-scores, axis=1, kind="stable")[:, :8])
+    expected = np.mean([len(set(a) & set(b)) / 8 for a, b in zip(*found, strict=True)])
+    assert kept is not None and kept.space == "balanced" and spaces[0].scale is not None
+    assert kept.share == pytest.approx(expected, abs=1e-9)
+
+
+def _measured(original: Any, decoded: Any, groups: np.ndarray, seed: int = 0) -> Any:
+    return measure_kept(original, decoded, groups, (default_space(original, ()), default_space(decoded, ())), seed)
 
 
 def test_a_vector_is_not_its_own_neighbour_and_few_vectors_have_few_neighbours() -> None:
     rows = StackedVectors([vectors(5)])
-    _, found = search(rows, np.arange(5), 4)
+    _, found = search(MappedVectors(rows, default_space(rows, ())), np.arange(5), 4)
     assert [sorted(row) for row in found.tolist()] == [[j for j in range(5) if j != i] for i in range(5)]
-    kept = measure_kept(rows, rows, np.arange(5))
+    kept = _measured(rows, rows, np.arange(5))
     assert kept is not None and kept.k == 4 and kept.share == 1.0
-    assert measure_kept(StackedVectors([vectors(1)]), rows, np.arange(1)) is None
+    assert _measured(StackedVectors([vectors(1)]), rows, np.arange(1)) is None
 
 
 def test_many_vectors_are_measured_on_queries_drawn_by_seed() -> None:
     table = vectors(1100)
     rows = StackedVectors([table])
     decoded = DecodedVectors(rows, fit_encoding(rows, "float32", fit_projection(fit_moments(rows), 5)))
-    first, again, other = (measure_kept(rows, decoded, np.arange(1100), seed) for seed in (1, 1, 2))
+    first, again, other = (_measured(rows, decoded, np.arange(1100), seed) for seed in (1, 1, 2))
     assert first is not None and first.queries == 1000 and first == again != other
     assert first.share == pytest.approx(kept_by_loop(table, decoded.read(np.arange(1100))), abs=0.03)
 
