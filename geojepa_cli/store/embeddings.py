@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import numbers
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,11 +9,11 @@ import h5py
 import numpy as np
 
 from geojepa_cli import hints
-from geojepa_cli.errors import DataError, nearest, wrong_argument
+from geojepa_cli.errors import DataError, wrong_argument
 from geojepa_cli.store import csr, schema
 from geojepa_cli.store.batch import OSM_TYPES
 from geojepa_cli.store.columns import VERIFY, Array, ColumnSpec, Expected, map_columns, write_text
-from geojepa_cli.store.csr import Rows
+from geojepa_cli.store.entity_rows import COLUMNS, EntityRows
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.store.tile_parts import read_parts
 from geojepa_cli.store.vector_statistics import VectorStatistics, add_rows, no_vectors, pack_scatter, unpack_scatter
@@ -23,22 +21,6 @@ from geojepa_cli.store.vector_statistics import VectorStatistics, add_rows, no_v
 FILE = "embeddings.h5"
 EMBEDDINGS_SCHEMA = 5
 
-# Type of each column. There are n tiles and m entities, in the order of `processed.h5`.
-COLUMNS: dict[str, str] = {
-    "tile/z": "<u1",
-    "tile/x": "<u4",
-    "tile/y": "<u4",
-    "tile/row": "<u4",  # row of the tile in processed.h5
-    "tile/vector": "<f4",  # [n, W]; for models that pool: maximum, then mean, of the tile's entities, W = 2D
-    "entity/vector": "<f2",  # [m, D]
-    "entity/tile": "<u4",  # row of `tile/` in this file
-    "entity/osm_type": "<u1",
-    "entity/osm_id": "<i8",
-    "entity/osm_version": "<u4",  # 0 if the OSM file has no versions
-    "entity/piece": "<u8",  # row of the piece in processed.h5
-    "entity/size": "<f4",  # m² of areas, m of lines, 0 of points
-    "entity/cu_seqlens": "<u8",  # [n + 1], CSR offsets of the entities of every tile
-}
 VECTORS = ("tile/vector", "entity/vector")
 # Statistics of the vectors: `<column>_<name>`, with D values in a vector.
 STATISTICS: dict[str, str] = {
@@ -55,7 +37,7 @@ EXPECTED = Expected(
 _CHECKED_VALUES = 1 << 24  # number of vector values to check at a time
 
 
-class Embeddings:
+class Embeddings(EntityRows):
     """A memory-mapped `embeddings.h5`. Its columns are read-only arrays, such as `embeddings["tile/vector"]`.
 
     Attributes:
@@ -77,66 +59,14 @@ class Embeddings:
         if not isinstance(path, str | Path) or "\0" in str(path):
             raise wrong_argument("path", path, "the path of an `embeddings.h5`", 'embeddings.file("embeddings.h5")')
         self.path = Path(path)
-        self._columns, attributes = map_columns(self.path, EXPECTED, hints.run("embed"))
+        columns, attributes = map_columns(self.path, EXPECTED, hints.run("embed"))
+        super().__init__(columns)
         self.model, self.region = str(attributes.get("model", "")), str(attributes.get("region", ""))
-        self.n_tiles, self.n_entities = len(self["tile/row"]), len(self["entity/tile"])
         self._check()
         try:
             self.tile_parts = read_parts(str(attributes.get("tile_parts", "")), self["tile/vector"].shape[1])
         except ValueError as error:
             raise self._damaged("tile_parts", f"other text: {error}") from error
-
-    def __getitem__(self, column: str) -> Array:
-        """Returns a column by its name `table/name`, as a read-only array.
-
-        Raises:
-            UsageError: there is no such column. The message lists the columns.
-        """
-        if not isinstance(column, str) or column not in self._columns:
-            close = nearest(column, COLUMNS) if isinstance(column, str) else None
-            expected = f"a column ({', '.join(f'`{name}`' for name in COLUMNS)})"
-            raise wrong_argument("column", column, expected, f'"{close or "tile/vector"}"')
-        return self._columns[column]
-
-    @functools.cached_property
-    def tile_index(self) -> dict[tuple[int, int, int], int]:
-        """Dict from the (zoom, x, y) of each tile to the row of the tile in this file."""
-        keys = zip(self["tile/z"].tolist(), self["tile/x"].tolist(), self["tile/y"].tolist(), strict=True)
-        return {key: row for row, key in enumerate(keys)}
-
-    def tile_name(self, row: int) -> str:
-        """Returns the name of the tile in a row of the table `tile/`, such as `16_18052_25957`.
-
-        Raises:
-            UsageError: there is no such row.
-        """
-        row = _check_row(row, self.n_tiles)
-        return f"{self['tile/z'][row]}_{self['tile/x'][row]}_{self['tile/y'][row]}"
-
-    def entity_ref(self, row: int) -> str:
-        """Returns the type and id of the OSM element in a row of `entity/`, such as `way/123`.
-
-        Raises:
-            UsageError: there is no such row.
-        """
-        row = _check_row(row, self.n_entities)
-        return f"{OSM_TYPES[int(self['entity/osm_type'][row])]}/{self['entity/osm_id'][row]}"
-
-    def record_id(self, row: int) -> str | None:
-        """Returns type, id and version of the OSM element in a row of `entity/`, such as `w123@7`.
-
-        This is the notation of Overture Maps. Returns None if the OSM file has no versions.
-
-        Raises:
-            UsageError: there is no such row.
-        """
-        row = _check_row(row, self.n_entities)
-        osm_type, osm_id, version = (int(self[f"entity/osm_{part}"][row]) for part in ("type", "id", "version"))
-        return f"{OSM_TYPES[osm_type][0]}{osm_id}@{version}" if version else None
-
-    def rows_of_entity(self, osm_type: int, osm_id: int) -> Rows:
-        """Returns the rows of an OSM element in `entity/`, one for each tile that contains a part of it: int64."""
-        return np.flatnonzero((self["entity/osm_id"] == osm_id) & (self["entity/osm_type"] == osm_type))
 
     def statistics(self, column: str) -> VectorStatistics:
         """Returns the count, mean and scatter matrix of `tile/vector` or `entity/vector`.
@@ -221,14 +151,6 @@ class Embeddings:
 
     def _damaged(self, column: str, holds: str) -> DataError:
         return DataError(f"`{self.path}` is damaged: `{column}` holds {holds}", VERIFY)
-
-
-def _check_row(row: object, rows: int) -> int:
-    if isinstance(row, bool) or not isinstance(row, numbers.Integral) or not 0 <= int(row) < rows:
-        raise wrong_argument(
-            "row", row, f"an integer, 0 to {rows - 1:,}" if rows else "no row (the table is empty)", "0"
-        )
-    return int(row)
 
 
 def write_embeddings(

@@ -23,7 +23,8 @@ from geojepa_cli.evaluate import embed
 from geojepa_cli.evaluate.embed import embed_chunks, open_chunks
 from geojepa_cli.models.base import BatchVectors
 from geojepa_cli.store.batch import TileBatch
-from geojepa_cli.store.embeddings import COLUMNS, Embeddings
+from geojepa_cli.store.embeddings import Embeddings
+from geojepa_cli.store.entity_rows import COLUMNS
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
 

@@ -14,7 +14,8 @@ from synthetic_store import write_synthetic_features, write_synthetic_images, wr
 
 from geojepa_cli.config.modality import Modality
 from geojepa_cli.errors import DataError
-from geojepa_cli.store.embeddings import COLUMNS, Embeddings
+from geojepa_cli.store.embeddings import Embeddings
+from geojepa_cli.store.entity_rows import COLUMNS
 from geojepa_cli.store.features import open_features
 from geojepa_cli.store.images import ImageStore
 from geojepa_cli.store.label_file import read_labels, write_labels
