@@ -26,8 +26,9 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from geojepa_cli.config.spaces import FORMS
 from geojepa_cli.search.engine import DECIMALS, VectorIndex
-from geojepa_cli.search.space import FORMS, SearchSpace, unit_rows
+from geojepa_cli.search.space import SearchSpace, unit_rows
 from geojepa_cli.store.vector_statistics import VectorStatistics, add_rows, no_vectors
 
 CHUNK = 16_384
@@ -59,12 +60,12 @@ def measure(options: argparse.Namespace, folder: Path, dtype: str) -> dict[str, 
     statistics = write_vectors(path, options.vectors, options.width, BYTES_OF[dtype])
     vectors = np.memmap(path, BYTES_OF[dtype], "r", shape=(options.vectors, options.width))
     rows = np.linspace(0, options.vectors - 1, options.queries).astype(np.int64)
-    index, opened_s = timed(lambda: VectorIndex(vectors, SearchSpace.fit([statistics], options.form)))
+    index, opened_s = timed(lambda: opened(vectors, SearchSpace.fit([statistics], options.form)))
     queries = unit_rows(index.space.transform(vectors[rows]))
     one = fastest(lambda: index.search(queries[:1], options.k), options.repeat)
     many = fastest(lambda: index.search(queries, options.k), max(2, options.repeat // 2))
     with PeakMemory() as opening:
-        VectorIndex(vectors, index.space)
+        opened(vectors, index.space)
     with PeakMemory() as memory:
         index.search(queries[:1], options.k)
         index.search(queries, options.k)
@@ -83,6 +84,13 @@ def measure(options: argparse.Namespace, folder: Path, dtype: str) -> dict[str, 
         "extra_memory_mb": {"opening": opening.megabytes, "searching": memory.megabytes},
         "equals_float64": equals_float64(index, queries, found.scores, found.rows),
     }
+
+
+def opened(vectors: np.ndarray, space: SearchSpace) -> VectorIndex:
+    """Opens an index, and makes it compute the norms, which it does otherwise at its first search."""
+    index = VectorIndex(vectors, space)
+    index.score_error(np.ones(vectors.shape[1]))
+    return index
 
 
 def write_vectors(path: Path, count: int, width: int, dtype: type) -> VectorStatistics:

@@ -11,7 +11,7 @@ The candidates are then ranked by float64 scores, so the result equals a search 
 
 from __future__ import annotations
 
-import warnings
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -19,8 +19,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from geojepa_cli.search.norms import inverse_norms
+from geojepa_cli.search.norms import as_tensor, inverse_norms
 from geojepa_cli.search.space import SearchSpace, unit_rows
+from geojepa_cli.search.top_scores import best_of, padded, true_places
 from geojepa_cli.store.columns import Array
 
 # Scores that agree in so many decimals are equal: then the lower row number comes first.
@@ -28,10 +29,9 @@ DECIMALS = 12
 _SCORES_AT_ONCE = 500_000  # 2 MB in float32, so that scores stay in the cache of one core
 _VALUES_AT_ONCE = 3_000_000  # values that are converted to float64 at a time, 24 MB
 _QUERIES_AT_ONCE = 512
-_FLOAT16_ROWS = 128  # 393 KB at 768 values in float32, so that converted rows stay in the cache of one core
+_FLOAT16_ROWS = 256  # 786 KB at 768 values in float32, so that converted rows stay in the cache of one core
 _LOOSE = 8.0  # a vector is loose if its error bound is larger than that of the median vector times this factor
-# Relative rounding error of 1 / |y| and of the last operations. Norms of whitened vectors come from a float32 product.
-_NORM_ERROR = {"raw": 1e-6, "centred": 1e-6, "balanced": 1e-6, "whitened": 1e-5}
+_NORM_ERROR = 1e-5  # relative rounding error of 1 / |y|, which is computed in float32, and of the last operations
 
 
 class Found(NamedTuple):
@@ -52,7 +52,7 @@ class _Mapped(NamedTuple):
     Attributes:
         weights: a = M · u of each query. float32 [q, D]
         offset: μ · a of each query; None without a mean. float32 [q, 1]
-        slack: bound of the rounding error of a score of each query, except with the rows in `_loose`. float32 [q]
+        slack: bound of the rounding error of a score of each query, except with the rows in `_Norms.loose`. float32 [q]
     """
 
     weights: Tensor
@@ -60,10 +60,25 @@ class _Mapped(NamedTuple):
     slack: Tensor
 
 
+class _Norms(NamedTuple):
+    """Norms of the vectors of an index.
+
+    Attributes:
+        inverse: 1 / |y| of each vector. float32 [n]
+        slack: bound of the rounding error of a score for a query with |a| = 1, except with the rows in `loose`.
+        loose: rows close to the mean, whose errors are large. They are always scored exactly, so that the bound of all
+            others is small. int64
+    """
+
+    inverse: Tensor
+    slack: float
+    loose: NDArray[np.int64]
+
+
 class VectorIndex:
     """Vectors of one region in a search space.
 
-    Opening an index reads the vectors once. It keeps 8 bytes per vector in memory.
+    The first search reads the vectors twice. An index keeps 4 bytes per vector in memory.
 
     Attributes:
         vectors: stored vectors, such as the memory-mapped column `tile/vector`. float32 or float16 [n, D]
@@ -72,13 +87,15 @@ class VectorIndex:
 
     def __init__(self, vectors: Array, space: SearchSpace) -> None:
         self.vectors, self.space = vectors, space
-        self._tensor = _as_tensor(vectors)
-        self._inverse, slack = inverse_norms(vectors, space)
-        # Vectors close to the mean have large errors. They are always scored exactly, so that the bound of all others
-        # is small.
-        known = slack[np.isfinite(slack) & (slack > 0)]
-        self._slack = min(float(known.max()), _LOOSE * float(np.median(known))) if len(known) else 0.0
-        self._loose = np.flatnonzero(~(slack <= self._slack))
+        self._tensor = as_tensor(vectors)
+        self._last: tuple[bytes, _Mapped, NDArray[np.float32]] | None = None  # the last query and its estimates
+
+    @functools.cached_property
+    def _norms(self) -> _Norms:
+        inverse, errors = inverse_norms(self.vectors, self.space)
+        known = errors[np.isfinite(errors) & (errors > 0)]
+        slack = min(float(known.max()), _LOOSE * float(np.median(known))) if len(known) else 0.0
+        return _Norms(inverse, slack, np.flatnonzero(~(errors <= slack)))
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -109,8 +126,8 @@ class VectorIndex:
     def scores(self, query: Array) -> NDArray[np.float32]:
         """Returns the cosine similarity of every vector to one query [D], with errors of about 1e-5. float32 [n]"""
         queries = self._check(query[None], None)
-        found = self._estimate(self._map(queries))[0].numpy()
-        found[self._loose] = self._exact(queries, np.zeros(len(self._loose), np.int64), self._loose)
+        found = self._all_estimates(queries)[1].copy()
+        found[self._norms.loose] = self._exact(queries, np.zeros(len(self._norms.loose), np.int64), self._norms.loose)
         return found.clip(-1.0, 1.0)
 
     def exact_scores(self, query: Array, rows: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -118,34 +135,40 @@ class VectorIndex:
         query = self._check(query[None], None)
         return self._exact(query, np.zeros(len(rows), np.int64), rows)
 
-    def count_above(
+    def score_error(self, query: Array) -> float:
+        """Returns the largest difference between `scores` and `exact_scores` of one query [D]."""
+        return float(self._map(self._check(query[None], None)).slack[0])
+
+    def above(
         self, query: Array, thresholds: NDArray[np.float64], excluded: NDArray[np.bool_] | None = None
-    ) -> NDArray[np.int64]:
-        """Returns, for each threshold, the number of vectors whose similarity to one query is larger.
+    ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+        """Returns the rows that are more similar to one query than the smallest threshold, and their scores.
+
+        A score is exact if there is a threshold close to it. Other scores are estimates, which are on the same side of
+        every threshold as the exact ones.
 
         Args:
             query: vector in the search space. [D]
             thresholds: scores as `search` returns them. [t]
-            excluded: True for rows that are not counted. bool [n]
+            excluded: True for rows that are never returned. bool [n]
         """
         if not len(thresholds) or not len(self):
-            return np.zeros(len(thresholds), np.int64)
+            return np.zeros(0, np.int64), np.zeros(0)
         queries = self._check(query[None], excluded)
-        mapped = self._map(queries)
-        scores, error = self._estimate(mapped)[0].numpy().astype(np.float64), float(mapped.slack[0])
-        scores[self._loose] = np.nan
-        counted = ~(scores + error < thresholds.min())  # also where a score is not a number
+        mapped, estimates = self._all_estimates(queries)
+        scores, error = estimates.astype(np.float64), float(mapped.slack[0])
+        scores[self._norms.loose] = np.nan
+        kept = ~(scores + error < thresholds.min())  # also where a score is not a number
         if excluded is not None:
-            counted &= ~excluded
-        rows = np.flatnonzero(counted)
-        low, high = scores[rows] - error, scores[rows] + error
+            kept &= ~excluded
+        rows = np.flatnonzero(kept)
+        found = scores[rows]
         ordered = np.sort(thresholds)
-        # rows with a threshold between their bounds are scored again; elsewhere the estimate decides
-        unsure = np.searchsorted(ordered, low, side="left") != np.searchsorted(ordered, high, side="right")
-        unsure |= np.isnan(low)
-        final = scores[rows]
-        final[unsure] = self._exact(queries, np.zeros(int(unsure.sum()), np.int64), rows[unsure])
-        return len(final) - np.searchsorted(np.sort(final), thresholds, side="right")
+        low = np.searchsorted(ordered, found - error, side="left")
+        unsure = (low != np.searchsorted(ordered, found + error, side="right")) | np.isnan(found)
+        found[unsure] = self._exact(queries, np.zeros(int(unsure.sum()), np.int64), rows[unsure])
+        larger = found > thresholds.min()
+        return rows[larger], found[larger]
 
     def _search(self, queries: NDArray[np.float64], k: int, excluded: NDArray[np.bool_] | None) -> Found:
         found, numbers = self._candidates(queries, k, excluded)
@@ -170,15 +193,15 @@ class VectorIndex:
             if allowed is not None:
                 score.masked_fill_(~allowed[part], -torch.inf)
             if begin == 0:
-                best = _padded(score.topk(min(k, score.shape[1]), dim=1).values, k)
+                best = padded(score.topk(min(k, score.shape[1]), dim=1).values, k)
             # `slack` on both sides: the k-th best score may be less than its estimate, and this one more than its own
-            number, row = _true_places(score >= best[:, -1:] - 2.0 * mapped.slack[:, None])
+            number, row = true_places(score >= best[:, -1:] - 2.0 * mapped.slack[:, None])
             found = score[number, row]
-            best = _best_of(best, number, found) if begin else best
+            best = best_of(best, number, found) if begin else best
             kept.append((number, row + begin, found))
         number, row, found = (torch.cat(parts) for parts in zip(*kept, strict=True))
         near = (found >= best[number, -1] - 2.0 * mapped.slack[number]) & (found > -torch.inf)
-        loose = self._loose if excluded is None else self._loose[~excluded[self._loose]]
+        loose = self._norms.loose if excluded is None else self._norms.loose[~excluded[self._norms.loose]]
         rows = np.concatenate([row[near].numpy(), np.tile(loose, len(queries))])
         numbers = np.concatenate([number[near].numpy(), np.repeat(np.arange(len(queries)), len(loose))])
         return rows, numbers
@@ -189,19 +212,30 @@ class VectorIndex:
         offset = None
         if self.space.mean is not None:
             offset = (weights.double() @ torch.from_numpy(self.space.mean)).float()[:, None]
-        slack = torch.linalg.vector_norm(weights, dim=1) * self._slack + _NORM_ERROR[self.space.form]
+        slack = torch.linalg.vector_norm(weights, dim=1) * self._norms.slack + _NORM_ERROR
         return _Mapped(weights, offset, slack)
 
     def _estimate(self, mapped: _Mapped, part: slice = slice(None)) -> Tensor:
-        """Returns float32 scores of a part of the rows, -inf for those in `_loose`. [q, n]"""
+        """Returns float32 scores of a part of the rows, -inf for those in `_Norms.loose`. [q, n]"""
         score = _products(mapped.weights, self._tensor[part])
         if mapped.offset is not None:
             score.sub_(mapped.offset)
-        score.mul_(self._inverse[part])
-        if len(self._loose):
+        score.mul_(self._norms.inverse[part])
+        if len(self._norms.loose):
             first, last, _ = part.indices(len(self))
-            score[:, self._loose[(self._loose >= first) & (self._loose < last)] - first] = -torch.inf
+            score[:, self._norms.loose[(self._norms.loose >= first) & (self._norms.loose < last)] - first] = -torch.inf
         return score
+
+    def _all_estimates(self, queries: NDArray[np.float64]) -> tuple[_Mapped, NDArray[np.float32]]:
+        """Returns one query [1, D] as it is multiplied, and the estimates of all rows, which must not be changed. [n]
+
+        Those of the last query are kept, because its callers ask for scores and for places.
+        """
+        last, key = self._last, queries.tobytes()
+        if last is None or last[0] != key:
+            mapped = self._map(queries)
+            self._last = last = key, mapped, self._estimate(mapped)[0].numpy()
+        return last[1], last[2]
 
     def _exact(
         self, queries: NDArray[np.float64], numbers: NDArray[np.int64], rows: NDArray[np.int64]
@@ -237,46 +271,3 @@ def _products(weights: Tensor, vectors: Tensor) -> Tensor:
         rows = vectors[begin : begin + _FLOAT16_ROWS]
         torch.mv(converted[: len(rows)].copy_(rows), weights[0], out=products[0, begin : begin + len(rows)])
     return products
-
-
-def _padded(scores: Tensor, k: int) -> Tensor:
-    """Appends columns of -inf, so that each query has k scores."""
-    return torch.nn.functional.pad(scores, (0, k - scores.shape[1]), value=-torch.inf)
-
-
-def _best_of(best: Tensor, numbers: Tensor, scores: Tensor) -> Tensor:
-    """Returns the k best scores of each query [q, k], after more scores were found.
-
-    Args:
-        best: the k best scores so far. [q, k]
-        numbers: query of each new score, in ascending order. int64 [m]
-        scores: new scores. [m]
-    """
-    if not len(numbers):
-        return best
-    counts = torch.bincount(numbers, minlength=len(best))
-    place = torch.arange(len(numbers)) - (counts.cumsum(0) - counts)[numbers]
-    k = best.shape[1]
-    found = torch.full((len(best), int(counts.max())), -torch.inf)
-    found[numbers, place] = scores
-    return torch.cat([best, found], 1).topk(k, dim=1).values
-
-
-def _as_tensor(column: Array) -> Tensor:
-    with warnings.catch_warnings():  # torch warns that the memory-mapped file is read-only; the tensor is never written
-        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-        return torch.from_numpy(column)
-
-
-def _true_places(mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Returns the row and column numbers of the true values of a mask, row by row, like `torch.nonzero`.
-
-    Eight values are read at a time, because hardly any is true.
-    """
-    flat = mask.contiguous().view(-1).numpy()
-    whole = len(flat) - len(flat) % 8
-    words = np.flatnonzero(flat[:whole].view(np.int64))
-    places = (words[:, None] * 8 + np.arange(8)).ravel()
-    places = np.concatenate([places, np.arange(whole, len(flat))])
-    rows, columns = np.divmod(places[flat[places]], max(1, mask.shape[1]))
-    return torch.from_numpy(rows), torch.from_numpy(columns)

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from geojepa_cli.config.spaces import FORMS, Form
 from geojepa_cli.search import engine
 from geojepa_cli.search.engine import DECIMALS, VectorIndex
-from geojepa_cli.search.space import FORMS, Form, SearchSpace
+from geojepa_cli.search.norms import inverse_norms
+from geojepa_cli.search.space import SearchSpace
 from geojepa_cli.store.vector_statistics import add_rows, no_vectors
 
 
@@ -107,7 +109,9 @@ def test_places_count_the_vectors_with_a_higher_score(form: Form) -> None:
     scores, _ = _brute_force(index, query[None], excluded)
     for thresholds in (scores[0, [0, 3, 50, 1200]], np.array([2.0, 0.5, 0.0, -2.0])):
         expected = [(scores[0, : int((~excluded).sum())] > one).sum() for one in thresholds]
-        np.testing.assert_array_equal(index.count_above(query, thresholds, excluded), expected)
+        found, above = index.above(query, thresholds, excluded)
+        assert not excluded[found].any()
+        np.testing.assert_array_equal([(above > one).sum() for one in thresholds], expected)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
@@ -137,3 +141,17 @@ def test_wrong_shapes_are_refused() -> None:
         index.search(np.zeros((1, 4)), 0)
     with pytest.raises(ValueError, match="`excluded`"):
         index.search(np.zeros((1, 4)), 1, np.zeros(3, bool))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+@pytest.mark.parametrize("form", FORMS)
+def test_norms_equal_those_in_float64_within_their_bound(dtype: type, form: Form) -> None:
+    vectors = _vectors(1500, 48, dtype)
+    vectors[7] = 0
+    space = SearchSpace.fit([add_rows(no_vectors(48), vectors)], form)
+    inverse, errors = inverse_norms(vectors, space)
+    expected = np.linalg.norm(space.transform(vectors), axis=1)
+    known = expected > 0
+    assert (inverse.numpy() == 0).tolist() == (~known).tolist()
+    wrong = np.abs(inverse.numpy()[known].astype(np.float64) * expected[known] - 1)
+    assert (wrong <= np.maximum(1e-5, errors[known])).all() and np.median(wrong) < 1e-6
