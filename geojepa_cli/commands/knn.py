@@ -11,8 +11,8 @@ from geojepa_cli import console, hints, stages
 from geojepa_cli.commands import options, search_options
 from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.search_options import Format
+from geojepa_cli.config.spaces import DEFAULT_FORM
 from geojepa_cli.errors import UsageError
-from geojepa_cli.stages.neighbour_query import DEFAULT_SPACE
 from geojepa_cli.stages.neighbours import CSV_FILE, GEOJSON_FILE, JSON_FILE, PAGE_FILE
 from geojepa_cli.workspace.artifact import Artifact
 
@@ -36,7 +36,7 @@ def knn(
     model: options.ModelName = None,
     region: search_options.Regions = None,
     from_region: search_options.FromRegion = None,
-    space: search_options.Space = DEFAULT_SPACE,
+    space: search_options.Space = DEFAULT_FORM,
     exclude_same_group: search_options.ExcludeSameGroup = False,
     min_distance_km: search_options.MinDistance = 0.0,
     html: search_options.Html = False,
@@ -100,6 +100,8 @@ def print_neighbours(answer: dict[str, Any], made: Artifact, page: str | None) -
     for part in answer["parts"]:
         if "note" in part:
             console.note(f"{_part(part)}: {part['note']}")
+        if "warning" in part:
+            console.warn(part["warning"])
     rows = []
     for result in answer["neighbours"]:
         tags = (f"{tag}={count}" if entities else f"{tag} ×{count}" for tag, count in result["tags"].items())
@@ -107,10 +109,14 @@ def print_neighbours(answer: dict[str, Any], made: Artifact, page: str | None) -
         name = f"{result['entity']} in {result['tile']}" if entities else result["tile"]
         about = result["reason"] or ", ".join(tags)
         lines = [f"{name}  {result['region']}  {where}", shorten(about, 160, placeholder=" …"), result["url"]]
-        rows.append([result["rank"], f"{result['top_percent']:g} %", f"{result['cosine']:.3f}", "\n".join(lines)])
-    score = "score" if any("text" in part for part in answer["parts"]) else "cosine"
-    title = f"Most similar to {_query(answer)} of {answer['searched']:,} {'entities' if entities else 'tiles'}"
-    title += f", by {answer['model']}, {answer['space']}"
+        if "part_scores" in result:
+            scores = zip(answer["parts"], result["part_scores"], strict=True)
+            lines.insert(1, ", ".join(f"{_part(part)} {score:.3f}" for part, score in scores))
+        rows.append([result["rank"], f"{result['top_percent']:g} %", f"{result['score']:.3f}", "\n".join(lines)])
+    score = {"cosine": "cosine", "text": "match"}.get(answer["score_kind"], "score")
+    title = f"Most similar to {_query(answer)} of {answer['searched']:,} {'elements' if entities else 'tiles'}"
+    title += f", by {answer['model']}, {answer['space']}" if "model" in answer else ""
+    title += ", by words" if "text" in {key for part in answer["parts"] for key in part} else ""
     title += f", with alpha {answer['alpha']:g}" if "alpha" in answer else ""
     caption = "; ".join(made.attribution) or None
     columns = ["", "top", score, "tile, region, latitude and longitude; tags in common and differing; link"]

@@ -11,7 +11,7 @@ from geojepa_cli.search.engine import DECIMALS, Found
 from geojepa_cli.store.columns import Array
 
 Scores = NDArray[np.float64]
-_UNCERTAIN = 1e-3  # cosines that are computed in float32 have errors of about 1e-5
+_ROUNDING = 1e-9  # of sums in float64
 
 
 class Index(Protocol):
@@ -21,22 +21,23 @@ class Index(Protocol):
     def search(self, queries: Array, k: int, excluded: NDArray[np.bool_] | None = None) -> Found: ...
     def scores(self, query: Array) -> NDArray[np.float32]: ...
     def exact_scores(self, query: Array, rows: NDArray[np.int64]) -> Scores: ...
-    def count_above(
+    def score_error(self, query: Array) -> float: ...
+    def above(
         self, query: Array, thresholds: Scores, excluded: NDArray[np.bool_] | None = None
-    ) -> NDArray[np.int64]: ...
+    ) -> tuple[NDArray[np.int64], Scores]: ...
 
 
 class SummedIndex:
     """Index whose score of a vector is `share` · cosine + the given score of the vector.
 
     Args:
-        index: index of the vectors. It is not read if `share` is 0.
+        index: index of the vectors. None if `share` is 0.
         share: weight of the cosine.
         added: score to add for each vector, already weighted. float64 [n]
     """
 
-    def __init__(self, index: Index, share: float, added: Scores) -> None:
-        if len(index) != len(added):
+    def __init__(self, index: Index | None, share: float, added: Scores) -> None:
+        if index is not None and len(index) != len(added):
             raise ValueError(f"{len(added)} scores for {len(index)} vectors")
         self._index, self._share, self._added = index, share, added
 
@@ -49,8 +50,16 @@ class SummedIndex:
 
     def exact_scores(self, query: Array, rows: NDArray[np.int64]) -> Scores:
         """Returns the float64 score of some rows for one query [D], rounded to `DECIMALS`."""
-        cosine = self._index.exact_scores(query, rows) if self._share else np.zeros(len(rows))
-        return np.asarray(np.round(self._share * cosine + self._added[rows], DECIMALS) + 0.0)
+        found = self._added[rows]
+        if self._index is not None and self._share:
+            found = found + self._share * self._index.exact_scores(query, rows)
+        return np.asarray(np.round(found, DECIMALS) + 0.0)
+
+    def score_error(self, query: Array) -> float:
+        """Returns the largest difference between the estimated and the exact scores of one query [D]."""
+        if self._index is None or not self._share:
+            return _ROUNDING
+        return abs(self._share) * self._index.score_error(query) + _ROUNDING
 
     def search(self, queries: Array, k: int, excluded: NDArray[np.bool_] | None = None) -> Found:
         """Searches the k best vectors for each query [q, D]. Equal scores are ordered by row number."""
@@ -61,28 +70,33 @@ class SummedIndex:
         found = [self._search(query, k, rows) for query in queries]
         return Found(np.stack([one.scores for one in found]), np.stack([one.rows for one in found]))
 
-    def count_above(
+    def above(
         self, query: Array, thresholds: Scores, excluded: NDArray[np.bool_] | None = None
-    ) -> NDArray[np.int64]:
-        """Returns, for each threshold, the number of vectors whose score for one query is larger."""
-        estimate = self._estimate(query)
-        kept = np.ones(len(self), np.bool_) if excluded is None else ~excluded
+    ) -> tuple[NDArray[np.int64], Scores]:
+        """Returns the rows with a score above the smallest threshold, and their scores, see `VectorIndex.above`."""
+        if not len(thresholds):
+            return np.zeros(0, np.int64), np.zeros(0)
+        found, error = self._estimate(query), self.score_error(query)
+        kept = found >= thresholds.min() - error
+        if excluded is not None:
+            kept &= ~excluded
         close = np.zeros(len(self), np.bool_)
         for threshold in thresholds:
-            close |= np.abs(estimate - threshold) <= _UNCERTAIN
-        rows = np.flatnonzero(kept & close)
-        estimate[rows] = self.exact_scores(query, rows)
-        return np.array([int((kept & (estimate > one)).sum()) for one in thresholds], np.int64)
+            close |= np.abs(found - threshold) <= error
+        exact = np.flatnonzero(kept & close)
+        found[exact] = self.exact_scores(query, exact)
+        rows = np.flatnonzero(kept & (found > thresholds.min()))
+        return rows, found[rows]
 
     def _search(self, query: Array, k: int, rows: NDArray[np.int64]) -> Found:
         estimate = self._estimate(query)[rows]
-        least = np.partition(estimate, len(rows) - k)[len(rows) - k] - _UNCERTAIN
+        least = np.partition(estimate, len(rows) - k)[len(rows) - k] - 2 * self.score_error(query)
         candidates = rows[estimate >= least]
         scores = self.exact_scores(query, candidates)
         order = np.lexsort((candidates, -scores))[:k]
         return Found(scores[order], candidates[order])
 
     def _estimate(self, query: Array) -> Scores:
-        if not self._share:
+        if self._index is None or not self._share:
             return self._added.copy()
         return np.asarray(self._share * self._index.scores(query).astype(np.float64) + self._added)

@@ -15,6 +15,7 @@ from geojepa_cli.errors import DataError
 from geojepa_cli.grid import TileId, parse_tile
 from geojepa_cli.search.check import check_entity, check_tile, parse_entity
 from geojepa_cli.store.embeddings import Embeddings
+from geojepa_cli.store.entity_rows import EntityRows
 from geojepa_cli.store.images import ImageStore
 from geojepa_cli.store.reader import RegionStore
 
@@ -28,7 +29,8 @@ class SearchRegion:
 
     Attributes:
         name: name of the region.
-        vectors: embeddings of the region's tiles and entities by one model.
+        vectors: embeddings of the region's tiles and entities by one model; or rows without vectors, for searches that
+            need none.
         store: opened `processed.h5` from which the embeddings were made.
         images: images of the region's tiles; None if the region has no images.
         limits: minimum and maximum number of entities in a tile. Tiles with fewer or more entities are not embedded.
@@ -36,11 +38,18 @@ class SearchRegion:
     """
 
     name: str
-    vectors: Embeddings
+    vectors: EntityRows
     store: RegionStore
     images: ImageStore | None = None
     limits: EntityLimits = DEFAULT_LIMITS
     tags: Path | None = None
+
+    @property
+    def embeddings(self) -> Embeddings:
+        """The vectors, in a search that needs them."""
+        if not isinstance(self.vectors, Embeddings):
+            raise TypeError(f"region `{self.name}` was opened without vectors")
+        return self.vectors
 
 
 @dataclass(frozen=True)
@@ -51,9 +60,9 @@ class Hit:
         region: index of the region, in the list of regions to search.
         row: row number of the vector in the region's embeddings: in `tile/vector` for a tile, in `entity/vector` for an
             entity.
-        score: cosine similarity of the vector to the query's vector, in the search space.
-        place: place of the vector among all searched vectors, except those of the query: 1 for the most similar.
-            Vectors that were left out of the results count too, such as those close to the query. 0 for the query.
+        score: cosine similarity of the vector to the query's vector, in the search space; or another score (`Blend`).
+        place: place among all searched tiles or OSM elements, except those of the query: 1 for the most similar. Those
+            that were left out of the results count too, such as tiles close to the query. 0 for the query.
     """
 
     region: int
@@ -105,11 +114,11 @@ def find_entity(regions: Sequence[SearchRegion], ref: str, option: str = "--enti
     raise DataError(f"`{ref}` has no vector, although its tile is embedded", VERIFY)
 
 
-def tile_of_row(vectors: Embeddings, row: int) -> TileId:
+def tile_of_row(vectors: EntityRows, row: int) -> TileId:
     """Returns the tile in a row of the table `tile/`."""
     return TileId(*(int(vectors[f"tile/{axis}"][row]) for axis in "zxy"))
 
 
-def element_of_row(vectors: Embeddings, row: int) -> tuple[int, int]:
+def element_of_row(vectors: EntityRows, row: int) -> tuple[int, int]:
     """Returns the type and id of the OSM element in a row of the table `entity/`."""
     return int(vectors["entity/osm_type"][row]), int(vectors["entity/osm_id"][row])

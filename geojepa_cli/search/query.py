@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from geojepa_cli.search.neighbours import Hit, Level, SearchRegion
 from geojepa_cli.search.space import SearchSpace
 from geojepa_cli.store.reader import RegionStore
 
+Unit = NDArray[np.float64]
+Scores = NDArray[np.float64]
+ScoreKind = Literal["cosine", "text", "blend"]
 # Weight of the parts that results must not resemble, as in Rocchio's formula.
 UNLIKE = 0.5
 
@@ -28,17 +31,19 @@ class Source:
     Attributes:
         regions: regions from which the query comes, with their embeddings. They may differ from the searched regions.
         level: `tile` to search tiles, `entity` to search entities.
-        space: search space of the searched regions.
+        space: search space of the searched regions; None if no part yields a vector.
         searched: regions to search.
     """
 
     regions: Sequence[SearchRegion]
     level: Level
-    space: SearchSpace
+    space: SearchSpace | None
     searched: Sequence[SearchRegion] = ()
 
     def unit(self, vector: NDArray[np.floating]) -> NDArray[np.float64]:
         """Maps a model's vector [D] to a unit vector in the search space; zeros if it has no direction. float64 [D]"""
+        if self.space is None:
+            raise ValueError("a query part with a vector needs a search space")
         found = self.space.transform(vector[None])[0]
         norm = float(np.linalg.norm(found))
         return np.asarray(found / norm) if norm > 0 else found
@@ -49,31 +54,51 @@ class Example:
     """A resolved query part.
 
     Attributes:
-        unit: unit vector in the search space, or zeros. float64 [D]
+        unit: unit vector in the search space, or zeros; None for a part that yields scores. float64 [D]
         hit: vector of the tile or entity that the part names, in the regions of the `Source`; None if the part names
             neither, such as a text.
         tile: tile that the part names, or that contains its entity; None if there is none.
         tiles: tiles of an area that the part names.
         element: type and id of the OSM element that the part names, or None.
-        lon_lat: position in degrees, from which the distance of results is measured; None if the part has no position.
+        places: positions (longitude, latitude) in degrees from which the distance of results is measured: the centre of
+            a tile, of each tile of an area, or of each drawn entity. Empty if the part has no place, such as a text.
         tags: tags `key=value` of the part, with counts, to explain results.
         scores: score of each searched vector, for a part that yields scores and no vector, such as a text. One array
             per searched region, float64 [n]. None: the part yields a vector.
         note: remark on how the part was understood, such as the distance to the nearest tile; empty if there is none.
+        warning: reason why results may not be what the user expects; empty if there is none.
         matching: for a part that yields scores, a function from the number of a searched region and a row of a vector
             to the tags of this result that match the part.
     """
 
-    unit: NDArray[np.float64]
+    unit: Unit | None
     hit: Hit | None = None
     tile: TileId | None = None
     element: tuple[int, int] | None = None
-    lon_lat: tuple[float, float] | None = None
+    places: tuple[tuple[float, float], ...] = ()
     tags: Mapping[str, int] = field(default_factory=dict)
-    scores: Sequence[NDArray[np.float64]] | None = None
+    scores: Sequence[Scores] | None = None
     note: str = ""
     matching: Callable[[int, int], Sequence[str]] | None = None
     tiles: tuple[TileId, ...] = ()
+    warning: str = ""
+
+
+@dataclass(frozen=True)
+class Term:
+    """A weighted part of a query: a vector, or scores of all searched vectors.
+
+    Attributes:
+        weight: weight, 0 or more.
+        unit: unit vector in the search space, or zeros; None if the part yields scores. float64 [D]
+        scores: score of each searched vector, per region, float64 [n]; None if the part yields a vector.
+        unlike: True if results must not resemble the part.
+    """
+
+    weight: float
+    unit: Unit | None = None
+    scores: Sequence[Scores] | None = None
+    unlike: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,15 +106,17 @@ class Blend:
     """A combined query: the score of a vector is `share` · cosine to `unit` + its value in `added`.
 
     Attributes:
-        unit: unit vector in the search space; zeros if no part yields a vector. float64 [D]
-        share: weight of the cosine.
-        added: weighted sum of the scores of parts that yield scores, per searched region, float64 [n]; None if there is
-            no such part. Then `share` is 1.
+        kind: kind of the scores. `cosine`; `text`: similarities of words and tags; or `blend`: sums of standardised
+            cosines and text scores.
+        unit: unit vector in the search space; None if no part yields a vector. float64 [D]
+        share: factor of the cosine.
+        added: value to add for each searched vector, per region, float64 [n]; None for the kind `cosine`.
     """
 
-    unit: NDArray[np.float64]
+    kind: ScoreKind
+    unit: Unit | None
     share: float = 1.0
-    added: Sequence[NDArray[np.float64]] | None = None
+    added: Sequence[Scores] | None = None
 
 
 class QueryPart(Protocol):
@@ -101,6 +128,7 @@ class QueryPart(Protocol):
         weight: positive weight.
         unlike: True if results must not resemble the part.
         level: `tile` or `entity`; None if the part can be used to search either.
+        has_place: True if distances to the part can be measured.
     """
 
     @property
@@ -113,6 +141,8 @@ class QueryPart(Protocol):
     def unlike(self) -> bool: ...
     @property
     def level(self) -> Level | None: ...
+    @property
+    def has_place(self) -> bool: ...
 
     def params(self) -> dict[str, object]:
         """Returns all that decides the vector of the part, as JSON. It is part of the id of the result."""
@@ -147,7 +177,12 @@ def level_of(parts: Sequence[QueryPart]) -> Level:
     return next(iter(known), "tile")
 
 
-def combine(parts: Sequence[QueryPart], examples: Sequence[Example]) -> NDArray[np.float64]:
+def terms_of(parts: Sequence[QueryPart], examples: Sequence[Example]) -> list[Term]:
+    """Returns resolved parts of a query as weighted terms."""
+    return [Term(part.weight, one.unit, one.scores, part.unlike) for part, one in zip(parts, examples, strict=True)]
+
+
+def combine(terms: Sequence[Term]) -> Unit:
     """Returns the unit vector that is searched (after Rocchio 1971). float64 [D]
 
     With the unit vectors u of the parts and their weights w, it is the direction of
@@ -155,55 +190,73 @@ def combine(parts: Sequence[QueryPart], examples: Sequence[Example]) -> NDArray[
         Σ_like w · u / Σ_like w − 0.5 / n_unlike · Σ_unlike w · u
 
     The first sums are over the parts that results shall resemble, the last is over the n parts that they must not
-    resemble. Rocchio weighs the query itself and examples differently; here, both are parts.
+    resemble. Rocchio weighs the query itself and examples differently; here, both are parts. Terms without a vector are
+    ignored.
 
     Raises:
         DataError: the sum is zero, for example because a tile has no input for the model.
     """
-    wanted = [(part.weight, one.unit) for part, one in zip(parts, examples, strict=True) if not part.unlike]
-    avoided = [(part.weight, one.unit) for part, one in zip(parts, examples, strict=True) if part.unlike]
-    total = np.zeros_like(examples[0].unit)
+    wanted = [(term.weight, term.unit) for term in terms if term.unit is not None and not term.unlike]
+    avoided = [(term.weight, term.unit) for term in terms if term.unit is not None and term.unlike]
+    total = np.zeros_like(next(unit for _, unit in (*wanted, *avoided)))
     for weight, unit in wanted:
         total += weight * unit / sum(w for w, _ in wanted)
     for weight, unit in avoided:
         total -= UNLIKE / len(avoided) * weight * unit
     norm = float(np.linalg.norm(total))
     if norm < 1e-9:
-        named = ", ".join(f"`{part.option} {part.text}`" for part in parts)
-        message = f"the query {named} has no direction in the search space: "
-        message += "the model has no input for it, or its vector is the mean of all vectors, or parts cancel each other"
+        message = "the query has no direction in the search space: the model has no input for it, or its vector is the "
+        message += "mean of all vectors, or parts of the query cancel each other"
         raise DataError(message, hints.again(space="raw"))
     return np.asarray(total / norm)
 
 
-def blend(parts: Sequence[QueryPart], examples: Sequence[Example]) -> Blend:
-    """Combines parts that yield vectors, and parts that yield scores, such as texts.
+def blend(terms: Sequence[Term], cosines: Callable[[Unit], Sequence[NDArray[np.floating]]]) -> Blend:
+    """Combines terms with vectors, and terms with scores, such as texts.
 
-    The vectors are combined by `combine`. The scores s are added with the weights of the same formula:
+    The vectors are combined by `combine`. If there are other terms, cosines c and scores s are standardised first,
+    because their spreads differ: z(x) = (x − mean) / standard deviation, over all searched vectors. With the weights of
+    the same formula, the score is
 
-        share · cos + Σ_like w · s / Σ_like w − 0.5 / n_unlike · Σ_unlike w · s
+        share · z(c) + Σ_like w · z(s) / Σ_like w − 0.5 / n_unlike · Σ_unlike w · z(s)
 
     `share` is the part of the sum of weights that belongs to vectors: of Σ_like w or, if results shall resemble none of
-    the vectors, 0.5 / n_unlike · Σ_unlike w.
+    the vectors, 0.5 / n_unlike · Σ_unlike w. The scores of a single text are not standardised.
+
+    Args:
+        terms: terms of the query.
+        cosines: function from a unit vector to the cosine of each searched vector, per region.
 
     Raises:
         DataError: the combined vector is zero.
     """
-    pairs = list(zip(parts, examples, strict=True))
-    scored = [(part, one.scores) for part, one in pairs if one.scores is not None]
-    vectors = [(part, one) for part, one in pairs if one.scores is None]
+    vectors = [term for term in terms if term.unit is not None]
+    scored = [term for term in terms if term.scores is not None]
     if not scored:
-        return Blend(combine(parts, examples))
-    liked = sum(part.weight for part in parts if not part.unlike)
-    avoided = sum(part.unlike for part in parts)
-    factors = {id(part): -UNLIKE / avoided * part.weight if part.unlike else part.weight / liked for part in parts}
-    regions = len(scored[0][1])
-    added = [
-        np.sum([factors[id(part)] * scores[region] for part, scores in scored], axis=0) for region in range(regions)
-    ]
+        return Blend("cosine", combine(terms))
+    if len(terms) == 1 and scored[0].scores is not None:
+        return Blend("text", None, 0.0, scored[0].scores)
+    liked = sum(term.weight for term in terms if not term.unlike)
+    avoided = sum(term.unlike for term in terms)
+
+    def factor(term: Term) -> float:
+        return -UNLIKE / avoided * term.weight if term.unlike else term.weight / liked
+
+    added: list[Scores] = []
+    for term in scored:
+        mean, spread = mean_and_spread(term.scores or ())
+        parts = [factor(term) * (one - mean) / spread for one in term.scores or ()]
+        added = [np.asarray(a + b) for a, b in zip(added, parts, strict=True)] if added else parts
     if not vectors:
-        return Blend(np.zeros_like(examples[0].unit), 0.0, added)
-    share = sum(factors[id(part)] for part, _ in vectors if not part.unlike)
-    share = share or -sum(factors[id(part)] for part, _ in vectors)
-    unit = combine([part for part, _ in vectors], [one for _, one in vectors])
-    return Blend(unit, float(share), added)
+        return Blend("text", None, 0.0, added)
+    unit = combine(vectors)
+    share = sum(factor(term) for term in vectors if not term.unlike) or -sum(factor(term) for term in vectors)
+    mean, spread = mean_and_spread(cosines(unit))
+    return Blend("blend", unit, share / spread, [np.asarray(one - share * mean / spread) for one in added])
+
+
+def mean_and_spread(scores: Sequence[NDArray[np.floating]]) -> tuple[float, float]:
+    """Returns mean and standard deviation of all scores, with 6 digits. The deviation of equal scores is given as 1."""
+    total = np.concatenate([np.asarray(one, np.float64) for one in scores])
+    mean, spread = (float(f"{value:.6g}") for value in (total.mean(), total.std())) if len(total) else (0.0, 0.0)
+    return mean, spread if spread > 1e-9 else 1.0

@@ -11,6 +11,8 @@ import numpy as np
 
 from geojepa_cli.grid import TileId, from_tile_local, group_of, tile_bounds
 from geojepa_cli.search.neighbours import Hit, SearchRegion
+from geojepa_cli.search.query import ScoreKind
+from geojepa_cli.search.reasons import Comparison
 from geojepa_cli.search.tag_counts import ORDER_OF_KEYS, TagStatistics, tags_of_tile
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.store.tile_map import MapObject, read_piece
@@ -42,8 +44,8 @@ class SearchResult:
 
     Attributes:
         rank: 0 for the query, 1 for its nearest neighbour, and so on.
-        cosine: cosine similarity to the query in the search space.
-        place: place among all searched vectors, see `Hit`; 0 for the query.
+        score: score of a neighbour; its meaning depends on `score_kind`.
+        place: place among all searched tiles or OSM elements, see `Hit`; 0 for the query.
         region, tile, group: names of the region, of the tile, and of the zoom-14 tile that contains the tile.
         entity: OSM element of the result; None in a search for tiles.
         lon, lat: centre of the tile or entity in degrees.
@@ -55,11 +57,15 @@ class SearchResult:
         url: link to openstreetmap.org.
         tile_row: row number of the tile in the table `tile/` of `processed.h5`.
         reason: tags that the result and the query have in common, and tags that only one has; empty for the query.
-        top_percent: `place` in percent of the number of searched vectors, rounded up; 0 for the query.
+        top_percent: `place` in percent of the number of searched tiles or elements, rounded up; 0 for the query.
+        score_kind: `cosine` in the search space; `text`: similarity of words and tags; or `blend`: weighted sum of
+            both, each standardised over all searched tiles or elements.
+        comparison: tags of the result and the query, for the page; None for the query, or if it has no tags.
+        part_scores: score of each part of a query with several parts: cosines of vectors, similarities of texts.
     """
 
     rank: int
-    cosine: float
+    score: float
     region: str
     tile: str
     group: str
@@ -75,6 +81,9 @@ class SearchResult:
     place: int = 0
     reason: str = ""
     top_percent: float = 0.0
+    score_kind: ScoreKind = "cosine"
+    part_scores: tuple[float, ...] = ()
+    comparison: Comparison | None = None
 
     @property
     def name(self) -> str:
@@ -90,8 +99,7 @@ class SearchResult:
         record = {"osm_version": entity.version, "record_id": entity.record_id} if entity else {}
         return {
             "rank": self.rank,
-            "cosine": round(self.cosine, 6),
-            **({"place": self.place, "top_percent": self.top_percent, "reason": self.reason} if self.rank else {}),
+            **(self._found() if self.rank else {}),
             "region": self.region,
             "tile": self.tile,
             "entity": entity.name if entity else None,
@@ -103,6 +111,17 @@ class SearchResult:
             "entities": self.entities,
             "tags": dict(self.tags) if entity is None else dict(t.split("=", 1) for t, _ in self.tags),
             "url": self.url,
+        }
+
+    def _found(self) -> dict[str, Any]:
+        parts = {"part_scores": [round(one, 6) for one in self.part_scores]} if self.part_scores else {}
+        return {
+            "score": round(self.score, 6),
+            "score_kind": self.score_kind,
+            **parts,
+            "place": self.place,
+            "top_percent": self.top_percent,
+            "reason": self.reason,
         }
 
 
@@ -162,7 +181,7 @@ def _result(
     tile = _tile_of(store, row)
     return SearchResult(
         rank=rank,
-        cosine=hit.score,
+        score=hit.score,
         region=region.name,
         tile=tile.name,
         group=group_of(tile.x, tile.y, tile.z) if tile.z >= 14 else tile.name,
@@ -203,7 +222,7 @@ def distinctive_tags(tags: Mapping[str, int], statistics: TagStatistics) -> tupl
 
 
 def top_percent(place: int, searched: int) -> float:
-    """Returns a place in percent of the number of searched vectors, rounded up to two significant digits."""
+    """Returns a place in percent of the number of searched tiles or elements, rounded up to two significant digits."""
     share = 100.0 * place / max(1, searched)
     step = 10.0 ** (math.floor(math.log10(share)) - 1)
     return min(100.0, float(f"{math.ceil(share / step - 1e-9) * step:.2g}"))

@@ -11,8 +11,8 @@ from geojepa_cli.console import printable
 from geojepa_cli.search.results import SearchResult
 
 COLUMNS = (
-    "rank", "place", "top_percent", "cosine", "region", "tile", "entity", "record_id", "lon", "lat", "entities",
-    "reason", "tags", "url",
+    "rank", "place", "top_percent", "score", "score_kind", "part_scores", "region", "tile", "entity", "record_id",
+    "lon", "lat", "entities", "reason", "tags", "url",
 )  # fmt: skip
 
 
@@ -27,5 +27,6 @@ def to_csv(results: Sequence[SearchResult]) -> str:
     for result in results:
         found = result.to_json()
         found["tags"] = json.dumps(found["tags"], ensure_ascii=False)
+        found["part_scores"] = " ".join(map(str, found.get("part_scores", ())))
         table.writerow([printable(str(found.get(name) if found.get(name) is not None else "")) for name in COLUMNS])
     return out.getvalue()

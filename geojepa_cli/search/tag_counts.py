@@ -50,10 +50,10 @@ def tags_of_tile(region: SearchRegion, row: int) -> Counter[str]:
 
 
 def tags_of_pieces(store: RegionStore, pieces: NDArray[np.int64]) -> Counter[str]:
-    """Counts the tags of main keys of entities, given by their rows in the table `piece/`."""
+    """Counts the tags of main keys of OSM elements, given by rows in the table `piece/`. An element counts once."""
     offsets, vocab = store["object/tags"], store["tag/vocab"]
     found: Counter[int] = Counter()
-    for element in store["piece/object"][pieces].tolist():
+    for element in np.unique(store["piece/object"][pieces]).tolist():
         found.update(vocab[int(offsets[element]) : int(offsets[element + 1])].tolist())
     return Counter({tag: count for entry, count in found.items() if (tag := _main_tag(store, entry)) is not None})
 

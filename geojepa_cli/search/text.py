@@ -16,18 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geojepa_cli.store.csr import children, take_offsets
-from geojepa_cli.tags.descriptions import describe
+from geojepa_cli.tags.descriptions import describe, is_free
 
 if TYPE_CHECKING:
     from geojepa_cli.search.neighbours import Level
     from geojepa_cli.store.columns import Array
-    from geojepa_cli.store.embeddings import Embeddings
+    from geojepa_cli.store.entity_rows import EntityRows
     from geojepa_cli.store.reader import RegionStore
 
 Scores = NDArray[np.float64]
 # Weight of words that a tag or its description contains, compared with the cosine of the text vectors. Both numbers
 # were chosen with other queries than those that benchmarks/text_search.py tests.
 WORDS_WEIGHT = 0.2
+# Least similarity of a tag that matches a phrase. Tags that mean a phrase have 0.4 to 0.8, others hardly ever as much.
+MATCHING = 0.4
+MOST_NAMED = 4  # tags that a note names for a phrase
 SOFTNESS = 0.01  # temperature of the soft maximum over the entities of a tile
 
 _JOINTS = re.compile(
@@ -96,7 +99,7 @@ class TaggedRegion:
         table: text vector of every distinct tag. float32 [V, E]
     """
 
-    def __init__(self, store: RegionStore, vectors: Embeddings, table: Array) -> None:
+    def __init__(self, store: RegionStore, vectors: EntityRows, table: Array) -> None:
         self._store, self._vectors, self._table = store, vectors, table
 
     @cached_property
@@ -120,9 +123,8 @@ class TaggedRegion:
         """
         shared = np.zeros(len(self._table))
         for word in phrase.words:
-            forms = {word, f"{word}s", word.removesuffix("s")}
             for kind in self._words:
-                rows = np.unique([row for form in forms for row in kind.get(form, [])]).astype(np.int64)
+                rows = np.unique([row for form in _forms(word) for row in kind.get(form, [])]).astype(np.int64)
                 shared[rows] += 0.5 / len(phrase.words)
         cosine = self._table.astype(np.float64) @ phrase.vector
         return np.asarray((cosine + WORDS_WEIGHT * shared) / (1.0 + WORDS_WEIGHT))
@@ -153,11 +155,23 @@ class TaggedRegion:
         total = np.bincount(tile, np.exp((of_entity - best[tile]) / SOFTNESS), minlength=vectors.n_tiles)
         return np.asarray(best + SOFTNESS * np.log(np.maximum(total, 1.0)))
 
+    def matching(self, phrase: Phrase, similarities: Scores) -> NDArray[np.bool_]:
+        """Returns which distinct tags match a phrase. bool [V]
+
+        They have a similarity of at least `MATCHING`, or their key and value have all its words. The second rule is for
+        rare tags, whose value the encoder does not see. Names and other free texts match by similarity alone.
+        """
+        store, found = self._store, similarities >= MATCHING
+        rows = [set().union(*(self._words[0].get(form, ()) for form in _forms(word))) for word in phrase.words]
+        for row in set.intersection(*rows) if rows else ():
+            found[row] |= not is_free(store.keys[row], store.values[row])
+        return found
+
     def best_tag(self, similarities: Scores, level: Level, row: int) -> str:
-        """Returns the tag `key=value` of a tile or entity that is most similar; empty if it has no tag.
+        """Returns the tag `key=value` of a tile or entity that is most similar; empty if none is above 0.
 
         Args:
-            similarities: similarity of each distinct tag. float64 [V]
+            similarities: similarity of each distinct tag, 0 for tags that must not be returned. float64 [V]
             level: `tile` or `entity`.
             row: row of the tile or entity in the embeddings.
         """
@@ -170,7 +184,11 @@ class TaggedRegion:
         if not len(tags):
             return ""
         best = int(tags[np.argmax(similarities[tags])])
-        return f"{store.keys[best]}={store.values[best]}"
+        return self.tag(best) if similarities[best] > 0 else ""
+
+    def tag(self, row: int) -> str:
+        """Returns the tag `key=value` in a row of the vocabulary."""
+        return f"{self._store.keys[row]}={self._store.values[row]}"
 
 
 @dataclass(frozen=True)
@@ -191,15 +209,44 @@ class Match:
 
     def scores(self) -> list[Scores]:
         """Returns the score of each tile or entity, for each region: the mean of the scores of the phrases. [n]"""
+        return self._scores
+
+    @cached_property
+    def _scores(self) -> list[Scores]:
         return [
             np.asarray(np.mean([region.scores(one[index], self.level) for one in self.similarities], axis=0))
             for index, region in enumerate(self.regions)
         ]
 
     def tags(self, region: int, row: int) -> list[str]:
-        """Returns the tags of a tile or entity that match best, one for each phrase, without repetition."""
-        found = (self.regions[region].best_tag(one[region], self.level, row) for one in self.similarities)
+        """Returns the matching tags of a tile or entity, the best for each phrase, without repetition."""
+        found = (self.regions[region].best_tag(one[region], self.level, row) for one in self._matching)
         return list(dict.fromkeys(filter(None, found)))
+
+    @cached_property
+    def _matching(self) -> list[list[Scores]]:
+        """The similarities of tags that match, and 0 for others."""
+        return [
+            [
+                np.where(region.matching(phrase, values), values, 0.0)
+                for region, values in zip(self.regions, one, strict=True)
+            ]
+            for phrase, one in zip(self.phrases, self.similarities, strict=True)
+        ]
+
+    @property
+    def note(self) -> str:
+        """The text as it was understood: its phrases, each with the tags that match it best."""
+        parts = []
+        for phrase, by_region in zip(self.phrases, self._matching, strict=True):
+            found: dict[str, float] = {}
+            for region, values in zip(self.regions, by_region, strict=True):
+                rows = np.flatnonzero(values > 0)
+                for row in rows[np.argsort(-values[rows], kind="stable")][:MOST_NAMED].tolist():
+                    found[region.tag(row)] = float(values[row])
+            named = sorted(found, key=lambda tag: (-found[tag], tag))[:MOST_NAMED]
+            parts.append(f"`{phrase.text}`: {', '.join(named) or 'no tag matches'}")
+        return f"read as {' + '.join(f'`{one.text}`' for one in self.phrases)}; {'; '.join(parts)}"
 
 
 def match(ways: Sequence[Sequence[Phrase]], regions: Sequence[TaggedRegion], level: Level) -> Match:
@@ -230,6 +277,10 @@ def _largest(values: Scores, ends: NDArray[np.int64]) -> Scores:
     if len(some):
         found[some] = np.maximum.reduceat(values, ends[:-1][some])
     return found
+
+
+def _forms(word: str) -> set[str]:
+    return {word, f"{word}s", word.removesuffix("s")}
 
 
 def words_of(text: str) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -50,14 +49,15 @@ class Drawing:
     entities: tuple[DrawnEntity, ...]
     checksum: str
 
-    def tag_counts(self) -> dict[str, int]:
-        """Returns the tags `key=value` of all entities, with the number of entities that have them."""
-        return Counter(f"{key}={value}" for one in self.entities for key, value in one.tags.items())
-
     @cached_property
     def has_area_tag(self) -> bool:
         """True if a drawn entity itself has the tag `area=yes`."""
         return any(one.tags.get(AREA[0]) == AREA[1] for one in self.entities)
+
+    @property
+    def centres(self) -> tuple[tuple[float, float], ...]:
+        """Longitude and latitude of the centroid of each drawn entity, in degrees."""
+        return tuple((one.geometry.centroid.x, one.geometry.centroid.y) for one in self.entities)
 
     @property
     def bounds(self) -> tuple[float, float, float, float]:

@@ -98,19 +98,25 @@ def _encoded(
     device: str,
     threads: int,
 ) -> DrawingPart:
+    import numpy as np
+
+    from geojepa_cli.search.tag_counts import tags_of_pieces
     from geojepa_cli.store.reader import RegionStore
+    from geojepa_cli.store.view import piece_reasons
 
     drawing, fits = part.drawing.within_one_tile(RegionStore(region.file(PROCESSED_FILE)).zoom)
     with tempfile.TemporaryDirectory(prefix="geojepa-") as folder:
         store = _process(workspace, model, drawing, region, Path(folder), threads, part.text)
         embedder = _open(workspace, model, store, region, device)
+        region_store = store.regions[0]
+        tags = tags_of_pieces(region_store, np.flatnonzero(piece_reasons(region_store) == 0))
         vector, tiles = _encode(store, with_alpha(embedder, alpha), drawing, level, device, part.text)
     note = ""
     if not fits:
         note = f"the drawing lies in {tiles} tiles; its vector is their mean, weighted by entities"
     elif drawing is not part.drawing:
         note = "the drawing was moved by less than half a tile, so that it lies in one tile"
-    return replace(part, vector=tuple(vector), note=note)
+    return replace(part, vector=tuple(vector), tags=tags, note=note)
 
 
 def _process(

@@ -30,6 +30,13 @@ def entity_limits(low: int | None, high: int | None) -> EntityLimits:
     return limits
 
 
+def limits_beyond_default(limits: EntityLimits) -> dict[str, int]:
+    """Returns the limits that differ from the default, as parameters of an artifact."""
+    given = {"min_entities": limits.low, "max_entities": limits.high}
+    default = {"min_entities": DEFAULT_LIMITS.low, "max_entities": DEFAULT_LIMITS.high}
+    return {name: value for name, value in given.items() if value != default[name]}
+
+
 def check_tiles_left(store: TileStore, limits: EntityLimits) -> None:
     """Checks that a region has at least one tile whose number of entities is within the limits.
 

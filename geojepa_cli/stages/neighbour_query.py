@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from geojepa_cli import hints
 from geojepa_cli.config.limits import EntityLimits
+from geojepa_cli.config.spaces import DEFAULT_FORM, FORMS, Form
 from geojepa_cli.errors import UsageError
 from geojepa_cli.stages.alpha import check_alpha
 from geojepa_cli.stages.entity_limits import check_tiles_left
@@ -21,11 +22,8 @@ from geojepa_cli.workspace.kinds import legal_name
 if TYPE_CHECKING:
     from geojepa_cli.search.neighbours import Level
     from geojepa_cli.search.query import QueryPart
-    from geojepa_cli.search.space import Form
 
 DEFAULT_K = 8
-SPACES: tuple[Form, ...] = ("raw", "centred", "balanced", "whitened")
-DEFAULT_SPACE = "balanced"  # as in `search/space.py`, which loads numpy and torch
 
 
 @dataclass(frozen=True)
@@ -55,7 +53,7 @@ class NeighbourQuery:
         return {
             "query": [part.params() for part in self.parts],
             **({"level": self.level} if all(part.level is None for part in self.parts) else {}),
-            "space": self.space,
+            **({} if self.words_only else {"space": self.space}),
             "k": self.k,
             "exclude_same_group": self.exclude_same_group,
             "min_distance_km": self.min_distance_km,
@@ -69,10 +67,28 @@ class NeighbourQuery:
             UsageError: parts are of different levels, or `alpha` is not a number from 0 to 1, or given for tiles.
         """
         level = check_level(wanted, self.parts)
-        if level == "tile" and check_alpha(self.alpha):
-            message = "`--alpha` cannot be combined with `--tile`, or other tiles: it only changes vectors of entities"
+        if check_alpha(self.alpha) and (level == "tile" or self.words_only):
+            given = ", ".join(f"`{option}`" for option in dict.fromkeys(part.option for part in self.parts))
+            why = "which is compared with tags, not with vectors" if self.words_only else "which searches tiles"
+            message = f"`--alpha` cannot be combined with {given}, {why}: it only changes vectors of entities"
             raise UsageError(message, hints.again(alpha=0))
+        self._check_places()
         return replace(self, level=level)
+
+    def _check_places(self) -> None:
+        """Checks that distances to the query can be measured if results near it shall be left out."""
+        wanted = {"--min-distance-km": self.min_distance_km > 0, "--exclude-same-group": self.exclude_same_group}
+        option = next((name for name, given in wanted.items() if given), None)
+        if option is None or any(part.has_place for part in self.parts if not part.unlike):
+            return
+        part = next(part for part in self.parts if not part.unlike)
+        message = f"`{option}` needs a query with a place, but `{part.option}` has none: words are nowhere on the map"
+        raise UsageError(message, hints.Hint(dropped=tuple(wanted)))
+
+    @property
+    def words_only(self) -> bool:
+        """True if the query consists of words, so that no vectors are needed."""
+        return all(part.option == "--text" for part in self.parts)
 
     @property
     def reads_tags(self) -> bool:
@@ -99,10 +115,10 @@ def check_space(space: str) -> Form:
     Raises:
         UsageError: there is no such space.
     """
-    for known in SPACES:
+    for known in FORMS:
         if space == known:
             return known
-    raise UsageError(f"unknown space `{space}`: expected {', '.join(SPACES)}", hints.again(space=DEFAULT_SPACE))
+    raise UsageError(f"unknown space `{space}`: expected {', '.join(FORMS)}", hints.again(space=DEFAULT_FORM))
 
 
 def make_query(

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from geojepa_cli import hints
+from geojepa_cli.config.spaces import DEFAULT_FORM
 from geojepa_cli.hints import Hint
 from geojepa_cli.stages.joined_images import with_same_images
-from geojepa_cli.stages.neighbour_query import DEFAULT_K, DEFAULT_SPACE
+from geojepa_cli.stages.neighbour_query import DEFAULT_K
 from geojepa_cli.stages.rebuild import input_refs, limit_options, number, open_inputs, short_ref, text
 from geojepa_cli.stages.shipped import noting_version, ref_in
 from geojepa_cli.workspace.kinds import Remains
@@ -20,6 +21,8 @@ def rebuild_neighbours(remains: Remains) -> Hint:
     query, _, name = remains.name.partition(".")
     made = next(iter(open_inputs(remains, "embeddings")), None)
     known = Remains(name, made.params, made.inputs, workspace=remains.root) if made else Remains(name)
+    parts = params.get("query")
+    words_only = isinstance(parts, list) and all(isinstance(one, dict) and "text" in one for one in parts)
     searched, sources = (
         [short_ref(remains, "processed", ref) for ref in params.get(key, []) if isinstance(ref, str)]
         for key in ("regions", "from_regions")
@@ -28,16 +31,18 @@ def rebuild_neighbours(remains: Remains) -> Hint:
         "knn",
         **_query_options(params, query),
         k=number(params.get("k"), DEFAULT_K),
-        model=next(iter(input_refs(known, "models")), text(known.params.get("model")) or name or None),
+        model=None
+        if words_only
+        else next(iter(input_refs(known, "models")), text(known.params.get("model")) or name or None),
         region=searched or input_refs(remains, "processed"),
         from_region=sources,
         exclude_same_group=params.get("exclude_same_group") is True,
         min_distance_km=number(params.get("min_distance_km")),
         level=text(params.get("level")),
-        space=space if (space := text(params.get("space"))) != DEFAULT_SPACE else None,
+        space=space if (space := text(params.get("space"))) != DEFAULT_FORM else None,
         html=params.get("html") is True,
         alpha=number(params.get("alpha")),
-        **limit_options(known.params),
+        **limit_options(params if words_only else known.params),
     )
     return noting_version(with_same_images(remains, again), [ref_in(known.params)])
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from geojepa_cli import console
 from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
+from geojepa_cli.config.spaces import DEFAULT_FORM
 from geojepa_cli.stages.alpha import check_alpha_of
 from geojepa_cli.stages.device import check_device
 from geojepa_cli.stages.drawing import shows_drawn_images
@@ -16,17 +17,10 @@ from geojepa_cli.stages.drawn_query import check_drawings, encode_drawings
 from geojepa_cli.stages.embedded_view import check_entity_vectors
 from geojepa_cli.stages.embedding_model import Model, find_model
 from geojepa_cli.stages.embeddings import make_embeddings
-from geojepa_cli.stages.entity_limits import entity_limits
+from geojepa_cli.stages.entity_limits import entity_limits, limits_beyond_default
 from geojepa_cli.stages.features import tag_features
 from geojepa_cli.stages.joined_images import joined_images
-from geojepa_cli.stages.neighbour_query import (
-    DEFAULT_K,
-    DEFAULT_SPACE,
-    NeighbourQuery,
-    check_form,
-    check_query,
-    make_query,
-)
+from geojepa_cli.stages.neighbour_query import DEFAULT_K, NeighbourQuery, check_form, check_query, make_query
 from geojepa_cli.stages.neighbour_rebuild import rebuild_neighbours
 from geojepa_cli.stages.neighbour_results import Answer, make_page, open_regions, search
 from geojepa_cli.stages.query_parts import Asked
@@ -37,11 +31,11 @@ from geojepa_cli.workspace.workspace import Workspace
 
 JSON_FILE, GEOJSON_FILE, CSV_FILE, PAGE_FILE = (f"neighbours.{kind}" for kind in ("json", "geojson", "csv", "html"))
 # version 2 added `osm_version` and `record_id` of entities; version 3 has search spaces, combined queries, places among
-# all searched vectors, reasons, and CSV
+# all searched vectors, reasons, and CSV; version 4 has `score` with its kind instead of `cosine`, and scores of parts
 VARIANT = ("html", "alpha", "space", "query")
 NEIGHBOURS = Stage(
     "neighbours",
-    version=3,
+    version=4,
     rebuild=rebuild_neighbours,
     variant=VARIANT,
     files=(JSON_FILE, GEOJSON_FILE, CSV_FILE),
@@ -63,7 +57,7 @@ def knn(
     device: str = "auto",
     threads: int = 1,
     alpha: float = 0.0,
-    space: str = DEFAULT_SPACE,
+    space: str = DEFAULT_FORM,
     like: Sequence[str] | None = None,
     unlike: Sequence[str] | None = None,
     weight: Sequence[float] | None = None,
@@ -128,17 +122,21 @@ def _find(
         sources = in_fixed_order(find_regions(workspace, "processed", from_region, "from_region"))
     check_form(sources, query.parts, limits)
     query = query.with_level(level)
-    chosen = find_model(workspace, model, list(dict.fromkeys((*regions, *sources))))
-    if query.level == "entity":
-        check_entity_vectors(chosen)
-    check_drawings(query.parts, chosen.needs(), query.level)
-    query = replace(query, alpha=check_alpha_of(chosen, query.alpha))
+    chosen = None
+    if not query.words_only:
+        chosen = find_model(workspace, model, list(dict.fromkeys((*regions, *sources))))
+        if query.level == "entity":
+            check_entity_vectors(chosen)
+        check_drawings(query.parts, chosen.needs(), query.level)
+        query = replace(query, alpha=check_alpha_of(chosen, query.alpha))
+    elif model is not None:
+        console.note("`--model` has no effect: words are compared with tags, not with vectors")
     return make_neighbours(workspace, chosen, query, regions, sources, html, device, threads, limits)
 
 
 def make_neighbours(
     workspace: Workspace,
-    model: Model,
+    model: Model | None,
     query: NeighbourQuery,
     regions: Sequence[Artifact],
     sources: Sequence[Artifact] | None = None,
@@ -150,7 +148,8 @@ def make_neighbours(
     """Finds the neighbours of a query, and publishes them as `neighbours/<query>.<model>`.
 
     Args:
-        workspace, model: workspace to publish to; model that computes the embeddings.
+        workspace, model: workspace to publish to; model that computes the embeddings. None for a query of words alone,
+            which needs no embeddings: its artifact is `neighbours/<query>.text`.
         query: the query.
         regions: `processed/` artifacts of the regions to search, in a fixed order.
         sources: `processed/` artifacts of the regions from which the query comes. Default: the searched regions.
@@ -160,20 +159,21 @@ def make_neighbours(
         NotFoundError: there is no such tile or entity. This is checked before embeddings are computed.
         DataError: a region has no tile within the limits.
     """
-    sources = regions if sources is None else sources
+    sources = regions if sources is None or model is None else sources
     everything = list(dict.fromkeys((*regions, *sources)))
     with rebuilding(*everything):
         check_query(sources, regions, query.parts, limits)
-    embeddings = [
-        make_embeddings(workspace, model, region, None, False, device, threads, limits, alpha=query.alpha)
-        for region in everything
-    ]
-    images = [joined_images(workspace, region) if html else None for region in everything]
     tags = [tag_features(workspace, region) if query.reads_tags else None for region in everything]
+    embeddings: list[Artifact | None] = [None] * len(everything)
+    if model is not None:
+        settings = None, False, device, threads, limits
+        embeddings = [make_embeddings(workspace, model, one, *settings, alpha=query.alpha) for one in everything]
+    images = [joined_images(workspace, region) if html else None for region in everything]
     params: dict[str, Any] = {**query.params(), "html": html}
+    params |= {} if model is not None else limits_beyond_default(limits)
     if list(sources) != list(regions):
         params |= {"regions": [one.ref for one in regions], "from_regions": [one.ref for one in sources]}
-    inputs = [*everything, *embeddings, *filter(None, (*images, *tags))]
+    inputs = [*everything, *filter(None, (*embeddings, *images, *tags))]
 
     def write(build: Build) -> Artifact:
         import torch
@@ -182,18 +182,25 @@ def make_neighbours(
         with rebuilding(*everything, *embeddings, *images, *tags):
             opened = open_regions(everything, embeddings, images, limits, f"{query.level}/vector", tags)
         searched, came_from = ([opened[everything.index(one)] for one in group] for group in (regions, sources))
-        parts = encode_drawings(workspace, model, query.parts, regions[0], query.level, query.alpha, device, threads)
+        drawn_by = (regions[0], query.level, query.alpha, device, threads)
+        parts = encode_drawings(workspace, model, query.parts, *drawn_by) if model else query.parts
         answer = search(replace(query, parts=parts), searched, came_from)
-        _write_files(build, answer, query, model.ref, [region.ref for region in regions])
+        _write_files(build, answer, query, model.ref if model else None, [region.ref for region in regions])
         if html:
             credits = list(dict.fromkeys(line for artifact in inputs for line in artifact.attribution))
             drawn = [shows_drawn_images(images[opened.index(region)]) for region in answer.stores]
-            shown = f"{model.ref} (alpha {query.alpha:g})" if query.alpha else model.ref
-            page = make_page(answer, query, searched, shown, credits, drawn)
+            page = make_page(answer, query, searched, _shown(model, query), credits, drawn)
             (build.partial / PAGE_FILE).write_text(page, encoding="utf-8")
         return build.publish(counts={"searched": answer.searched, "neighbours": len(answer.neighbours)})
 
-    return NEIGHBOURS.make(workspace, f"{query.name}.{model.name}", params, inputs, write)
+    return NEIGHBOURS.make(workspace, f"{query.name}.{model.name if model else 'text'}", params, inputs, write)
+
+
+def _shown(model: Model | None, query: NeighbourQuery) -> str:
+    """Returns the model as the page names it; empty if there is none."""
+    if model is None:
+        return ""
+    return f"{model.ref} (alpha {query.alpha:g})" if query.alpha else model.ref
 
 
 def searchable_regions(workspace: Workspace) -> list[str] | None:
@@ -205,12 +212,15 @@ def searchable_regions(workspace: Workspace) -> list[str] | None:
     return [name for name in names if name in ready] or names or None
 
 
-def _write_files(build: Build, answer: Answer, query: NeighbourQuery, model: str, regions: Sequence[str]) -> None:
+def _write_files(
+    build: Build, answer: Answer, query: NeighbourQuery, model: str | None, regions: Sequence[str]
+) -> None:
     """Writes the results as JSON, GeoJSON and CSV."""
     from geojepa_cli.search.geojson import to_geojson
     from geojepa_cli.search.tables import to_csv
 
-    content: dict[str, Any] = {**answer.to_json(query), "model": model, "regions": list(regions)}
+    content: dict[str, Any] = {**answer.to_json(query), "regions": list(regions)}
+    content |= {"model": model} if model else {}
     content |= {"alpha": query.alpha} if query.alpha else {}
     places = to_geojson(answer.results, [region.store for region in answer.stores])
     for name, document in ((JSON_FILE, content), (GEOJSON_FILE, places)):

@@ -176,7 +176,7 @@ def test_embed_and_knn_shift_entities_and_nothing_else(workspace: Workspace, lou
     answer = made.read_json("neighbours.json")
     unit = found[1] / np.linalg.norm(found[1], axis=1, keepdims=True)
     cosines = np.sort(np.delete(unit @ unit[0], 0))[::-1]
-    assert [one["cosine"] for one in answer["neighbours"]] == pytest.approx(cosines[:3], abs=2e-3)
+    assert [one["score"] for one in answer["neighbours"]] == pytest.approx(cosines[:3], abs=2e-3)
     assert answer["alpha"] == 0.5 and "--alpha 0.5" in str(made.rebuild_hint())
     assert stages.knn(workspace, entity=entity, model="loud", region="beta", k=3, space="raw").id != made.id
     assert "with alpha 0.5" in " ".join(

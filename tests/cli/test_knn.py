@@ -75,14 +75,14 @@ def test_the_neighbours_of_a_tile_come_in_order_with_geojson_and_page(
     result = answer(workspace, "--tile", name, "--k", 5, "--html", "--space", "raw")
     neighbours = result["neighbours"]
     assert [found["rank"] for found in neighbours] == [1, 2, 3, 4, 5]
-    cosines = [found["cosine"] for found in neighbours]
+    cosines = [found["score"] for found in neighbours]
     assert cosines == sorted(cosines, reverse=True)
     assert name not in {found["tile"] for found in neighbours}
     own = vectors["tile/vector"][4].astype(np.float64)
     others = vectors["tile/vector"].astype(np.float64)
     scores = others @ own / np.linalg.norm(others, axis=1) / np.linalg.norm(own)
     scores[4] = -2
-    in_alpha = [found["cosine"] for found in neighbours if found["region"] == "alpha"]
+    in_alpha = [found["score"] for found in neighbours if found["region"] == "alpha"]
     np.testing.assert_allclose(in_alpha, np.sort(scores)[::-1][: len(in_alpha)], atol=1e-5)
     collection = json.loads(Path(result["files"]["geojson"]).read_text())
     assert [feature["id"] for feature in collection["features"]] == [name, *(found["tile"] for found in neighbours)]

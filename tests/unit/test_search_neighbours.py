@@ -15,7 +15,9 @@ from geojepa_cli.search.neighbours import Hit, SearchRegion, find_entity, find_t
 from geojepa_cli.search.parts.entity import EntityPart
 from geojepa_cli.search.parts.tile import TilePart
 from geojepa_cli.search.searcher import Searcher
+from geojepa_cli.search.tag_counts import tags_of_pieces
 from geojepa_cli.store.embeddings import Embeddings
+from geojepa_cli.store.entity_rows import COLUMNS, rows_of_region
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
 
@@ -196,3 +198,34 @@ def test_of_equally_near_pieces_of_a_neighbour_the_largest_is_shown(tmp_path: Pa
         shared += len(equal) > 1
         assert vectors["entity/size"][hit.row] == max(vectors["entity/size"][row] for row in equal)
     assert shared > 3
+
+
+def test_places_count_elements_once_however_many_tiles_they_cross(regions: list[SearchRegion]) -> None:
+    ref = regions[0].vectors.entity_ref(3)
+    names = {region.vectors.entity_ref(row) for region in regions for row in range(region.vectors.n_entities)}
+    searcher = Searcher(regions, "entity", "raw")
+    assert searcher.searched == len(names) < sum(region.vectors.n_entities for region in regions)
+    slow = _slow_entities(regions, ref)
+    for hit in nearest_entities(regions, ref, 40):
+        assert hit.place == 1 + sum(score > hit.score for score, _ in slow)
+
+
+def test_a_tile_that_two_regions_share_counts_once(tmp_path: Path) -> None:
+    twice = [_region(tmp_path, "a", 0), _region(tmp_path, "c", 0)]
+    assert Searcher(twice, "tile").searched == twice[0].vectors.n_tiles
+    found, once = (nearest_tiles(regions, twice[0].vectors.tile_name(3), 500) for regions in (twice, twice[:1]))
+    assert [hit.place for hit in found] == [hit.place for hit in once]
+
+
+def test_tags_of_a_tile_count_an_element_once(regions: list[SearchRegion]) -> None:
+    store = regions[0].store
+    pieces = np.flatnonzero(store["piece/object"] == store["piece/object"][0])
+    assert set(tags_of_pieces(store, np.concatenate([pieces, pieces])).values()) <= {1}
+
+
+def test_rows_without_vectors_equal_those_of_embeddings(regions: list[SearchRegion]) -> None:
+    for region in regions:
+        rows = rows_of_region(region.store, region.limits)
+        for name in COLUMNS:
+            if not name.endswith(("/vector", "/size")):  # random in synthetic embeddings
+                np.testing.assert_array_equal(rows[name], region.vectors[name], err_msg=name)

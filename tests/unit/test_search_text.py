@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,11 +12,9 @@ from synthetic_store import write_synthetic_processed
 
 from geojepa_cli.search.added_scores import SummedIndex
 from geojepa_cli.search.engine import VectorIndex
-from geojepa_cli.search.parts.text import TextPart
-from geojepa_cli.search.parts.tile import TilePart
-from geojepa_cli.search.query import Example, blend
+from geojepa_cli.search.query import Term, blend
 from geojepa_cli.search.space import SearchSpace
-from geojepa_cli.search.text import Phrase, TaggedRegion, encode_text, match, split_phrases
+from geojepa_cli.search.text import MATCHING, Match, Phrase, TaggedRegion, encode_text, match, split_phrases
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.vector_statistics import add_rows, no_vectors
@@ -137,28 +134,68 @@ def test_sums_of_cosines_and_scores_equal_a_full_sort(share: float) -> None:
     order = allowed[np.lexsort((allowed, -total[allowed]))][:20]
     assert found.rows[0].tolist() == order.tolist()
     np.testing.assert_allclose(found.scores[0], total[order], atol=1e-8)
-    above = index.count_above(query, found.scores[0], excluded)
-    assert above.tolist() == [int((total[allowed] > one + 1e-9).sum()) for one in total[order]]
+    rows, scores = index.above(query, found.scores[0], excluded)
+    assert not excluded[rows].any()
+    counts = [int((scores > one).sum()) for one in found.scores[0]]
+    assert counts == [int((total[allowed] > one + 1e-9).sum()) for one in total[order]]
 
 
-def test_weights_of_texts_and_vectors_add_up_to_one() -> None:
+def _z(values: np.ndarray) -> np.ndarray:
+    return np.asarray((values - values.mean()) / values.std())
+
+
+def test_texts_and_vectors_are_standardised_before_the_weighted_sum() -> None:
+    rng = np.random.default_rng(3)
     one, other = np.array([1.0, 0.0]), np.array([0.0, 1.0])
-    scores = (np.array([0.5, 0.1]),)
-    parts = [TilePart("16_1_1", weight=3.0), TextPart("lake"), TilePart("16_1_2", unlike=True, weight=2.0)]
-    found = blend(parts, [Example(one), Example(np.zeros(2), scores=scores), Example(other)])
+    scores = [0.3 + 0.01 * rng.random(30), 0.3 + 0.01 * rng.random(20)]  # a much smaller spread than that of cosines
+    cosines = [rng.uniform(-1, 1, 30), rng.uniform(-1, 1, 20)]
+    asked: list[np.ndarray] = []
+
+    def search(unit: np.ndarray) -> list[np.ndarray]:
+        asked.append(unit)
+        return cosines
+
+    terms = [Term(3.0, one), Term(1.0, scores=scores), Term(2.0, other, unlike=True)]
+    found = blend(terms, search)
     expected = one - 0.5 * 2.0 * other
     np.testing.assert_allclose(found.unit, expected / np.linalg.norm(expected))
-    assert found.share == pytest.approx(0.75)
+    np.testing.assert_allclose(asked[0], expected / np.linalg.norm(expected))
+    assert found.kind == "blend" and found.added is not None
+    total = np.concatenate([found.share * c + a for c, a in zip(cosines, found.added, strict=True)])
+    np.testing.assert_allclose(total, 0.75 * _z(np.concatenate(cosines)) + 0.25 * _z(np.concatenate(scores)), atol=1e-4)
+    avoided = blend([Term(1.0, scores=scores), Term(2.0, other, unlike=True)], search)
+    np.testing.assert_allclose(avoided.unit, -other)
+    total = np.concatenate([avoided.share * c + a for c, a in zip(cosines, avoided.added or (), strict=True)])
+    np.testing.assert_allclose(total, _z(np.concatenate(cosines)) + _z(np.concatenate(scores)), atol=1e-4)
+
+
+def test_equal_scores_do_not_count_in_a_sum() -> None:
+    found = blend([Term(1.0, np.array([1.0])), Term(1.0, scores=[np.full(4, 0.2)])], lambda _: [np.arange(4.0)])
     assert found.added is not None
-    np.testing.assert_allclose(found.added[0], 0.25 * scores[0])
-    alone = blend(
-        [TextPart("lake"), TilePart("16_1_2", unlike=True)], [Example(np.zeros(2), scores=scores), Example(other)]
+    np.testing.assert_allclose(found.share * np.arange(4.0) + found.added[0], 0.5 * _z(np.arange(4.0)), atol=1e-5)
+
+
+def test_a_text_alone_keeps_its_scores_and_needs_no_vector() -> None:
+    scores = [np.array([0.5, 0.2])]
+    found = blend([Term(7.0, scores=scores)], lambda _: pytest.fail("no cosine is needed"))
+    assert found.kind == "text" and found.unit is None and found.share == 0
+    assert found.added == scores
+
+
+def test_tags_that_hardly_resemble_a_phrase_do_not_match(
+    region: tuple[TaggedRegion, TileStore, Embeddings, np.ndarray],
+) -> None:
+    tagged, store, _, _ = region
+    low = np.full(len(store.keys), MATCHING - 0.01)
+    row = next(
+        i
+        for i, (key, value) in enumerate(zip(store.keys, store.values, strict=True))
+        if f"{key}={value}" == "building=house"
     )
-    np.testing.assert_allclose(alone.unit, -other)
-    assert alone.share == pytest.approx(0.5)
-
-
-def test_a_text_alone_needs_no_vector(tmp_path: Path) -> None:
-    found = blend([TextPart("lake")], [Example(np.zeros(2), scores=(np.array([0.5]),))])
-    assert found.share == 0
-    assert not found.unit.any()
+    assert not tagged.matching(_phrase("zeppelin"), low).any()
+    assert tagged.matching(_phrase("zeppelin"), low + 0.02).all()
+    assert tagged.matching(_phrase("Houses"), low)[row], "a tag with all words matches"
+    assert not tagged.matching(_phrase("house with a red roof"), low)[row]
+    assert not any(store.keys[i] == "name" for i in np.flatnonzero(tagged.matching(_phrase("main street"), low)))
+    none = Match([tagged], "tile", [_phrase("zeppelin")], [[low]])
+    assert none.tags(0, 0) == [] and none.note == "read as `zeppelin`; `zeppelin`: no tag matches"

@@ -26,6 +26,7 @@ from geojepa_cli.tasks.file_labels import areas_in_tiles
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
+LEAST_COVERED = 0.5  # share of an area below which a warning says how little of it is known
 _MOST_DESCRIBED = 64  # tiles of an area whose tags explain results; those with the largest share come first
 
 
@@ -42,6 +43,7 @@ class AreaPart:
     weight: float = 1.0
     unlike: bool = False
     level: Level | None = "tile"
+    has_place: bool = True
 
     def params(self) -> dict[str, object]:
         return {"area": _checksum(self.text, self.option), "weight": self.weight, "unlike": self.unlike}
@@ -76,7 +78,16 @@ class AreaPart:
         share = min(1.0, float(weights.sum()) / whole)
         note = f"mean of the embedded tiles, {len(found):,}, in which {share:.0%} of the area lies"
         inside = tuple(tile_of_row(source.regions[index].vectors, row) for index, row, _ in found)
-        return Example(source.unit(mean), tags=tags, note=note, tiles=inside)
+        bounds = tiles_bounds(*np.array(inside).T)
+        centres = zip(bounds[:, [0, 2]].mean(1).tolist(), bounds[:, [1, 3]].mean(1).tolist(), strict=True)
+        warning = ""
+        if share < LEAST_COVERED:
+            shown = f"{100 * share:.0f}" if share >= 0.01 else "less than 1"
+            warning = (
+                f"only {shown} % of the area of `{Path(self.text).name}` has embedded tiles; the query is their mean"
+            )
+        unit = source.unit(mean)
+        return Example(unit, places=tuple(centres), tags=tags, note=note, tiles=inside, warning=warning)
 
 
 def read_area(path: Path) -> Any:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,6 +21,7 @@ class DrawingPart:
     Attributes:
         drawing: drawn entities.
         vector: vector of the model for the drawn tile or entity; None until the model has encoded it.
+        tags: tags of main keys of the drawn entities that tiles can have too, with counts.
         note: remark on how the drawing was encoded.
     """
 
@@ -30,7 +31,9 @@ class DrawingPart:
     weight: float = 1.0
     unlike: bool = False
     level: Level | None = None
+    has_place: bool = True
     vector: tuple[float, ...] | None = None
+    tags: Mapping[str, int] = field(default_factory=dict)
     note: str = ""
 
     def params(self) -> dict[str, object]:
@@ -42,4 +45,5 @@ class DrawingPart:
     def resolve(self, source: Source) -> Example:
         if self.vector is None:
             raise ValueError("the drawing is not encoded yet")
-        return Example(source.unit(np.array(self.vector)), tags=self.drawing.tag_counts(), note=self.note)
+        unit = source.unit(np.array(self.vector))
+        return Example(unit, places=self.drawing.centres, tags=self.tags, note=self.note)

@@ -27,6 +27,7 @@ class EntityPart:
     weight: float = 1.0
     unlike: bool = False
     level: Level | None = "entity"
+    has_place: bool = True
 
     def params(self) -> dict[str, object]:
         osm_type, osm_id = parse_entity(self.text)
@@ -45,6 +46,6 @@ class EntityPart:
             hit,
             tile,
             element_of_row(vectors, hit.row),
-            ((west + east) / 2, (south + north) / 2),
+            (((west + east) / 2, (south + north) / 2),),
             tags_of_entity(source.regions[hit.region], hit.row),
         )

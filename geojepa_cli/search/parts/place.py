@@ -35,6 +35,7 @@ class PlacePart:
     weight: float = 1.0
     unlike: bool = False
     level: Level | None = "tile"
+    has_place: bool = True
 
     def params(self) -> dict[str, object]:
         return {"at": list(parse_place(self.text)), "weight": self.weight, "unlike": self.unlike}
@@ -76,7 +77,7 @@ class PlacePart:
             source.unit(region.vectors["tile/vector"][row]),
             Hit(index, row),
             tile,
-            lon_lat=((west + east) / 2, (south + north) / 2),
+            places=(((west + east) / 2, (south + north) / 2),),
             tags=tags_of_tile(region, row),
             note=note,
         )

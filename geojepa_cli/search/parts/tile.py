@@ -23,6 +23,7 @@ class TilePart:
     weight: float = 1.0
     unlike: bool = False
     level: Level | None = "tile"
+    has_place: bool = True
 
     def params(self) -> dict[str, object]:
         return {"tile": parse_tile(self.text).name, "weight": self.weight, "unlike": self.unlike}
@@ -39,6 +40,6 @@ class TilePart:
             source.unit(region.vectors["tile/vector"][hit.row]),
             hit,
             tile,
-            lon_lat=((west + east) / 2, (south + north) / 2),
+            places=(((west + east) / 2, (south + north) / 2),),
             tags=tags_of_tile(region, hit.row),
         )
