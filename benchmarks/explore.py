@@ -30,7 +30,6 @@ from geojepa_cli.pages.explorer.explorer import Explorer
 from geojepa_cli.pages.explorer.library import check_library
 from geojepa_cli.pages.explorer.server import ExplorerServer
 from geojepa_cli.search.neighbours import SearchRegion
-from geojepa_cli.search.space import SearchSpace
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.reader import RegionStore
 
@@ -106,10 +105,9 @@ def serve(pairs: list[tuple[Path, Path]], writer: int) -> None:
         SearchRegion(f"copy-{i}", Embeddings(embeddings), RegionStore(processed, f"copy-{i}"))
         for i, (embeddings, processed) in enumerate(pairs)
     ]
-    spaces = [SearchSpace.fit([one.vectors.statistics(column) for one in regions]) for column in COLUMNS]
     server = ExplorerServer()
     credit = "© OpenStreetMap contributors, ODbL 1.0"
-    server.api = Api(Explorer(regions, *spaces), About("m", "centred", [credit], [None] * len(regions)))
+    server.api = Api(Explorer(regions), About("m", "centred", [credit], [None] * len(regions)))
     server.start()
     places = server.api.explorer.places
     about = {

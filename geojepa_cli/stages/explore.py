@@ -8,15 +8,17 @@ from urllib.parse import urlsplit
 
 from geojepa_cli import hints
 from geojepa_cli.config.limits import EntityLimits
-from geojepa_cli.errors import UsageError
+from geojepa_cli.config.spaces import DEFAULT_FORM
+from geojepa_cli.errors import NotFoundError, UsageError
 from geojepa_cli.stages.device import check_device
 from geojepa_cli.stages.drawing import shows_drawn_images
 from geojepa_cli.stages.embedded_view import check_entity_vectors
 from geojepa_cli.stages.embedding_model import find_model
 from geojepa_cli.stages.embeddings import check_region, make_embeddings
 from geojepa_cli.stages.entity_limits import entity_limits
+from geojepa_cli.stages.features import tag_features
 from geojepa_cli.stages.joined_images import joined_images
-from geojepa_cli.stages.neighbour_query import DEFAULT_SPACE, check_space
+from geojepa_cli.stages.neighbour_query import check_space
 from geojepa_cli.stages.neighbour_results import open_regions
 from geojepa_cli.stages.neighbours import searchable_regions
 from geojepa_cli.stages.stage import Regions, as_command, find_regions, in_fixed_order, rebuilding
@@ -24,10 +26,10 @@ from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    from geojepa_cli.config.spaces import Form
     from geojepa_cli.pages.explorer.api import Api
     from geojepa_cli.pages.explorer.server import ExplorerServer
     from geojepa_cli.search.neighbours import SearchRegion
-    from geojepa_cli.search.space import Form, SearchSpace
 
 LOOPBACK = "127.0.0.1"
 _BASEMAP = "https://tile.openstreetmap.org/{z}/{x}/{y}.png"
@@ -41,7 +43,7 @@ def explore(
     host: str = LOOPBACK,
     port: int = 0,
     basemap: str | None = None,
-    space: str = DEFAULT_SPACE,
+    space: str = DEFAULT_FORM,
     min_entities: int | None = None,
     max_entities: int | None = None,
     device: str = "auto",
@@ -120,14 +122,14 @@ def _open_api(
         check_region(workspace, chosen, one, limits=limits)
     embeddings = [make_embeddings(workspace, chosen, one, None, False, device, threads, limits) for one in regions]
     images = [joined_images(workspace, one) for one in regions]
-    with rebuilding(*regions, *embeddings, *images):
-        opened = _open(regions, embeddings, images, limits)
-        spaces = [_space_of(opened, column, form) for column in ("tile/vector", "entity/vector")]
+    tags = [_tags(workspace, one) for one in regions]
+    with rebuilding(*regions, *embeddings, *images, *tags):
+        opened = _open(regions, embeddings, images, limits, tags)
     artifacts = [*regions, *embeddings, *(one for one in images if one is not None)]
     credits = list(dict.fromkeys(line for artifact in artifacts for line in artifact.attribution))
     kinds = [None if one is None else "drawn" if shows_drawn_images(one) else "aerial" for one in images]
     torch.set_num_threads(threads)
-    return Api(Explorer(opened, *spaces), About(chosen.ref, form, credits, kinds, basemap))
+    return Api(Explorer(opened, form), About(chosen.ref, form, credits, kinds, basemap))
 
 
 def check_basemap(url: str | None) -> None:
@@ -154,16 +156,19 @@ def _open(
     embeddings: Sequence[Artifact],
     images: Sequence[Artifact | None],
     limits: EntityLimits,
+    tags: Sequence[Artifact | None],
 ) -> list[SearchRegion]:
-    opened = open_regions(regions, embeddings, images, limits, "tile/vector")
+    opened = open_regions(regions, embeddings, images, limits, "tile/vector", tags)
     for one in opened:
         one.store.check_geometry()
-        one.vectors.check_vectors("entity/vector")
-        one.vectors.statistics("entity/vector")
+        one.embeddings.check_vectors("entity/vector")
+        one.embeddings.statistics("entity/vector")
     return opened
 
 
-def _space_of(regions: Sequence[SearchRegion], column: str, form: Form) -> SearchSpace:
-    from geojepa_cli.search.space import SearchSpace
-
-    return SearchSpace.fit([one.vectors.statistics(column) for one in regions], form)
+def _tags(workspace: Workspace, region: Artifact) -> Artifact | None:
+    """Returns the text vectors of a region's tags; None if there are none. Then the page cannot search by words."""
+    try:
+        return tag_features(workspace, region)
+    except NotFoundError:
+        return None

@@ -147,10 +147,9 @@ def expected(explorer: Explorer, question: dict[str, Any], k: int = 12) -> list[
     """Names of the results of a question, without the browser."""
     answer = explorer.search(Search(question=Question.model_validate(question), k=k))
     places = explorer.places
-    if not answer.entities:
-        return [places.tile_name(number) for number in answer.results]
-    hits = [places.entity_hit(number) for number in answer.results]
-    return [places.regions[hit.region].vectors.entity_ref(hit.row) for hit in hits]
+    hits = [one.hit for one in answer.results]
+    rows = [(places.regions[hit.region].vectors, hit.row) for hit in hits]
+    return [vectors.entity_ref(row) if answer.entities else vectors.tile_name(row) for vectors, row in rows]
 
 
 def read_json(path: Path) -> Any:

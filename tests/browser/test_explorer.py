@@ -47,7 +47,8 @@ def test_a_click_shows_the_neighbours_and_another_click_other_ones(visit: Visiti
 def test_similar_tiles_are_darker(visit: Visiting, explorer: Explorer) -> None:
     seen = visit(f"#{view_of(explorer, 20, 13)}&q=tile:{explorer.places.tile_name(20)}&k=1")
     shown = pixels(seen)
-    unit = explorer.tiles.unit_rows(np.arange(len(explorer.places)))
+    space, columns = explorer.searchers["tile"].opened
+    unit = space.project(np.concatenate(columns))
     similar = unit @ unit[20]
     values = []
     for number in range(explorer.places.tile_starts[1]):
@@ -65,10 +66,19 @@ def test_words_find_tiles_and_say_which_tags_they_stand_for(visit: Visiting, exp
     seen.settle()
     assert seen.names() == expected(explorer, {"query": {"kind": "text", "text": "garage"}})
     assert "building=garage" in seen.page.inner_text("#query") and "Match" in seen.page.inner_text("#legend")
+    seen.page.click("#results > li:nth-child(2) button.good")
+    seen.page.click("#refine")
+    seen.settle()
+    good = seen.page.get_attribute("#marks-list li button", "aria-label")
+    question = {"query": {"kind": "text", "text": "garage"}, "good": [str(good).rpartition(" ")[2]]}
+    assert seen.names() == expected(explorer, question)
+    assert "Vectors and words" in seen.page.inner_text("#legend") and "count together" in seen.page.inner_text("#query")
+    assert "words 0." in seen.page.inner_text("#results > li:nth-child(1) .facts")
+    seen.page.click("#clear")
     seen.page.fill("#text", "zeppelin")
     seen.page.click("#text-form button")
     seen.settle()
-    assert seen.names() == [] and "No place matches" in seen.status()
+    assert "zeppelin: no tag matches" in seen.page.inner_text("#query")
 
 
 def test_marks_refine_the_query(visit: Visiting, explorer: Explorer) -> None:

@@ -62,7 +62,7 @@ def test_the_command_serves_until_it_is_stopped(workspace: Workspace, number: si
         assert answer["command"] == "explore" and url.startswith("http://127.0.0.1:")
         about = json.load(urllib.request.urlopen(url + "api/about", timeout=20))
         assert [one["name"] for one in about["regions"]] == ["town", "village"]
-        assert about["model"].startswith("tagpool") and about["form"] == "centred"
+        assert about["model"].startswith("tagpool") and about["form"] == "balanced"
         process.send_signal(number)
         _, stderr = process.communicate(timeout=60)
     assert process.returncode == 0, stderr

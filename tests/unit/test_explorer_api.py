@@ -239,7 +239,7 @@ def test_the_grid_has_every_tile_once_in_the_order_of_the_scores(server: Explore
     assert len(scores) == n and scores[0] == 32767
     for result in answer["results"]:
         assert names[result["id"]] == result["tile"]
-        assert abs(scores[result["id"]] / 32767 - result["cosine"]) < 1e-3
+        assert abs(scores[result["id"]] / 32767 - result["score"]) < 1e-3
 
 
 def test_an_image_is_served_where_the_region_has_one(server: ExplorerServer, api: Api) -> None:

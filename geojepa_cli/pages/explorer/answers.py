@@ -10,7 +10,7 @@ import numpy as np
 
 from geojepa_cli.console import printable
 from geojepa_cli.grid import parse_tile
-from geojepa_cli.pages.explorer.explorer import Answer, as_int16
+from geojepa_cli.pages.explorer.explorer import Answer, as_int16, scale_of
 from geojepa_cli.search.geojson import entity_geometry
 from geojepa_cli.search.neighbours import Hit, SearchRegion
 from geojepa_cli.search.places import Places
@@ -27,11 +27,12 @@ MAX_EXAMPLES = 12  # whose descriptions are sent
 def pack_search(places: Places, answer: Answer, statistics: TagStatistics) -> bytes:
     """Returns an answer as bytes: length of the JSON as uint32, the JSON, and the score of every tile as int16.
 
-    Numbers are little-endian. The JSON is padded with spaces so that its length is a multiple of 4.
+    Scores of tiles are divided by the value `scale` in the JSON. Numbers are little-endian. The JSON is padded with
+    spaces so that its length is a multiple of 4.
     """
     text = json.dumps(search_json(places, answer, statistics), ensure_ascii=False, allow_nan=False).encode()
     text += b" " * (-len(text) % 4)
-    return len(text).to_bytes(4, "little") + text + as_int16(answer.tile_scores).tobytes()
+    return len(text).to_bytes(4, "little") + text + as_int16(answer.tile_scores, _scale(answer)).tobytes()
 
 
 def search_json(places: Places, answer: Answer, statistics: TagStatistics) -> dict[str, Any]:
@@ -43,26 +44,33 @@ def search_json(places: Places, answer: Answer, statistics: TagStatistics) -> di
         statistics: numbers of elements with each tag in all regions.
     """
     hit_of = places.entity_hit if answer.entities else places.tile_hit
+    match = answer.match
     tags_of = tags_of_entity if answer.entities else tags_of_tile
     examples = [hit_of(number) for number in answer.examples[:MAX_EXAMPLES]]
     shown_examples = [describe(places, hit, 0, answer.entities, statistics) for hit in examples]
     example_tags = merged([tags_of(places.regions[hit.region], hit.row) for hit in examples])
     results = []
-    for rank, (number, score) in enumerate(zip(answer.results, answer.scores, strict=True), start=1):
-        hit = hit_of(number, score)
+    for rank, one in enumerate(answer.results, start=1):
+        hit = one.hit
         result = describe(places, hit, rank, answer.entities, statistics)
         own_tags = tags_of(places.regions[hit.region], hit.row)
-        result["reason"] = printable(reason(example_tags, own_tags, statistics)) if examples else ""
-        result["share"] = rank / max(1, answer.total)
+        reasons = [reason(example_tags, own_tags, statistics)] if examples else []
+        if match is not None and (tags := match.tags(hit.region, hit.row)):
+            reasons.insert(0, f"matches: {', '.join(tags)}")
+        result["reason"] = printable("; ".join(filter(None, reasons)))
+        result["parts"] = [round(part, 6) for part in one.parts]
+        result["share"] = hit.place / max(1, answer.total)
         result["distance_km"] = _nearest_km(result, shown_examples)
         results.append(result)
     return {
         "entities": answer.entities,
+        "kind": answer.kind,
+        "scale": _scale(answer),
         "total": answer.total,
         "examples": shown_examples,
         "n_examples": len(answer.examples),
         "results": results,
-        "note": printable(answer.note),
+        "note": printable(match.note) if match is not None else "",
     }
 
 
@@ -112,11 +120,17 @@ def tiles_bytes(places: Places) -> bytes:
     return x + y + places.z.astype(np.uint8).tobytes()
 
 
+def _scale(answer: Answer) -> float:
+    return 1.0 if answer.kind == "cosine" else scale_of(answer.tile_scores)
+
+
 def _printable_json(result: SearchResult) -> dict[str, Any]:
     found = result.to_json()
-    for name in ("place", "top_percent"):  # of another form of search
+    for name in ("top_percent", "score_kind"):  # the page has a share, and one kind for all results
         found.pop(name, None)
-    found["tags"] = {printable(tag): printable(str(value)) for tag, value in found["tags"].items()}
+    found["tags"] = {
+        printable(tag): printable(value) if isinstance(value, str) else value for tag, value in found["tags"].items()
+    }
     return found
 
 

@@ -12,19 +12,34 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from geojepa_cli.config.spaces import DEFAULT_FORM, Form
 from geojepa_cli.errors import UsageError
 from geojepa_cli.pages.explorer.requests import AreaQuery, EntityQuery, Question, Search, TextQuery, TileQuery
-from geojepa_cli.search.neighbours import SearchRegion
+from geojepa_cli.search.components import components_of, principal_directions, unit_rows_of
+from geojepa_cli.search.neighbours import Hit, Level, SearchRegion
 from geojepa_cli.search.places import Places
-from geojepa_cli.search.scores import VectorScores, best_rows, mean_direction, principal_directions, rocchio
-from geojepa_cli.search.space import SearchSpace
+from geojepa_cli.search.query import UNLIKE, Example, ScoreKind, Term
+from geojepa_cli.search.searcher import Searcher
 from geojepa_cli.search.tag_counts import TagStatistics
-from geojepa_cli.search.words import TextScores, WordSearch
+from geojepa_cli.search.text import Match
+from geojepa_cli.search.text_matcher import TextMatcher
 
-Rows = NDArray[np.int64]
-Unit = NDArray[np.float32]
 Scores = NDArray[np.float32]
 Colours = NDArray[np.uint8]
+MOST_VECTORS = 20_000  # of entities, for the mean vector of tiles
+
+
+@dataclass(frozen=True)
+class Found:
+    """A result of a search.
+
+    Attributes:
+        hit: region, row, score and place among all.
+        parts: score by the vectors of the question, and by its words, if it has both.
+    """
+
+    hit: Hit
+    parts: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -33,43 +48,42 @@ class Answer:
 
     Attributes:
         entities: True if the results are entities, False if they are tiles.
-        results: number of each result in `Places`, best first.
-        scores: score of each result.
-        total: number of tiles or entities that were compared.
+        kind: kind of the scores, see `Blend`.
+        results: results, best first.
+        total: number of distinct tiles or OSM elements that were compared.
         examples: numbers of the tiles or entities that the query consists of.
         tile_scores: score of every tile, for its colour. In a search for entities, the best score of its entities.
-        note: sentence for the user; empty if there is nothing to say.
+        match: words of the question, compared with tags; None if it has no words.
     """
 
     entities: bool
-    results: list[int]
-    scores: list[float]
+    kind: ScoreKind
+    results: list[Found]
     total: int
     examples: list[int]
     tile_scores: Scores
-    note: str = ""
+    match: Match | None = None
 
 
 class Explorer:
-    """Searches several regions.
+    """Searches several regions, with the code that `geojepa knn` uses too.
 
     Several threads may call its methods.
 
     Args:
         regions: opened regions. Their vectors come from one model.
-        tile_space, entity_space: spaces in which tile vectors and entity vectors are compared.
+        form: form of the space in which vectors are compared.
     """
 
-    def __init__(self, regions: Sequence[SearchRegion], tile_space: SearchSpace, entity_space: SearchSpace) -> None:
+    def __init__(self, regions: Sequence[SearchRegion], form: Form = DEFAULT_FORM) -> None:
         self.places = Places(regions)
-        self.tiles = VectorScores([one.vectors["tile/vector"] for one in regions], tile_space)
-        self.entities = VectorScores([one.vectors["entity/vector"] for one in regions], entity_space)
-        self._words = WordSearch(regions)
+        self.searchers: dict[Level, Searcher] = {
+            "tile": Searcher(regions, "tile", form),
+            "entity": Searcher(regions, "entity", form),
+        }
+        self._words = TextMatcher(regions)
+        self._matches = functools.lru_cache(maxsize=4)(self._words.match)
         self._busy = threading.Semaphore(2)  # searches at the same time: each one uses all threads of torch
-
-    def search_text(self, query: str) -> TextScores:
-        """Returns the score of every tile for a query in words. All searches by text go through this method."""
-        return self._words.search_text(query)
 
     def search(self, wanted: Search) -> Answer:
         """Finds the tiles or entities that are most similar to a question.
@@ -77,18 +91,37 @@ class Explorer:
         Raises:
             UsageError: a name is wrong, or a polygon contains no tile.
             NotFoundError: there is no such tile or entity.
+            DataError: the examples cancel each other, or tags have no text vectors.
+            MissingExtraError: the question has words, and the text encoder is not installed.
         """
         with self._busy:
-            if wanted.question.about_entities:
-                return self._search_entities(wanted)
-            return self._search_tiles(wanted)
+            return self._search(wanted)
+
+    def _search(self, wanted: Search) -> Answer:
+        question, places = wanted.question, self.places
+        level: Level = "entity" if question.about_entities else "tile"
+        number_of = places.entity_id if question.about_entities else places.tile_id
+        examples = self._examples(question)
+        good, bad = ([number_of(name) for name in names] for names in (question.good, question.bad))
+        match = self._match(question, level)
+        terms = self._terms(question, level, examples, good, bad, match)
+        searcher, query = self.searchers[level].asked(terms)
+        liked = self._described([*examples, *good], level)
+        own = [*liked, *self._described(bad, level)]
+        hits = searcher.nearest(query.unit, wanted.k, own, wanted.exclude_same_group, far_from=liked)
+        scores = np.concatenate(searcher.scores(query.unit))
+        found = [Found(hit, self._parts(hit, level, query.unit, match)) for hit in hits]
+        tile_scores = self._best_of_tiles(scores) if level == "entity" else scores
+        total, entities = self.searchers[level].searched, level == "entity"
+        return Answer(entities, query.kind, found, total, [*examples, *good], tile_scores, match)
 
     def entity_colours(self, tiles: Sequence[int], question: Question | None) -> NDArray[np.int16] | Colours:
         """Returns the colours of all entities of several tiles, one tile after the other.
 
         Args:
             tiles: numbers of the tiles.
-            question: question with which the entities are compared; None for colours by principal components.
+            question: question with which the entities are compared; None for colours by principal components. The words
+                of a question count alone, because marks of tiles say nothing about single entities.
 
         Returns:
             Scores as int16 [M], see `as_int16`; or red, green and blue, uint8 [M, 3].
@@ -100,12 +133,11 @@ class Explorer:
         rows = np.concatenate([np.arange(span.start, span.stop, dtype=np.int64) for span in spans])
         if question is None:
             directions, low, high = self._entity_components
-            return _as_colours(self.entities.unit_rows(rows) @ directions, low, high)
-        if isinstance(question.query, TextQuery) and question.by_words:
-            text = question.query.text
-            found = [self._words.score_entities(text, *self._local(span)) for span in spans]
-            return as_int16(np.concatenate(found))
-        return as_int16(self.entities.unit_rows(rows) @ self._entity_query(question))
+            return _as_colours(self._unit_rows("entity", rows) @ directions, low, high)
+        if (match := self._match(question, "entity")) is not None:
+            scores = np.concatenate([np.zeros(0), *match.scores()])[rows]
+            return as_int16(scores, scale_of(scores))
+        return as_int16(self._unit_rows("entity", rows) @ self._entity_query(question).astype(np.float32))
 
     @functools.cached_property
     def tag_statistics(self) -> TagStatistics:
@@ -118,61 +150,10 @@ class Explorer:
 
         The 2nd percentile of a component becomes 0, the 98th percentile 255.
         """
-        found = self.tiles.scores(principal_directions(self.tiles))
+        space, columns = self.searchers["tile"].opened
+        found = components_of(columns, space, principal_directions(columns, space))
         low, high = np.percentile(found, [2, 98], axis=0)
         return _as_colours(found, low, high)
-
-    def _search_tiles(self, wanted: Search) -> Answer:
-        question, places = wanted.question, self.places
-        if isinstance(question.query, TextQuery) and question.by_words:
-            text = self.search_text(question.query.text)
-            kept = text.tiles > 0
-            return self._ranked(wanted, text.tiles, [], [], ~kept, text.note)
-        examples = self._tile_examples(question)
-        good = [places.tile_id(name) for name in question.good]
-        bad = [places.tile_id(name) for name in question.bad]
-        scores = self.tiles.scores(self._combined(self.tiles, examples, good, bad, question.weight))
-        return self._ranked(wanted, scores, [*examples, *good], bad, np.zeros(len(places), np.bool_))
-
-    def _ranked(
-        self,
-        wanted: Search,
-        scores: Scores,
-        good: list[int],
-        bad: list[int],
-        left_out: NDArray[np.bool_],
-        note: str = "",
-    ) -> Answer:
-        squares = self.places.squares
-        left_out = left_out | np.isin(squares, squares[[*good, *bad]])
-        if wanted.exclude_same_group:
-            groups = self.places.groups
-            left_out = left_out | np.isin(groups, groups[good])
-        results = best_rows(scores, wanted.k, squares, left_out)
-        return Answer(False, results.tolist(), scores[results].tolist(), len(scores), good, scores, note)
-
-    def _search_entities(self, wanted: Search) -> Answer:
-        question, places = wanted.question, self.places
-        examples = [places.entity_id(question.query.entity)] if isinstance(question.query, EntityQuery) else []
-        good = [*examples, *(places.entity_id(name) for name in question.good)]
-        bad = [places.entity_id(name) for name in question.bad]
-        scores = self.entities.scores(self._entity_query(question))
-        elements, offsets = self.places.elements, self.places.entity_offsets
-        left_out = np.isin(elements, elements[[*good, *bad]])
-        if wanted.exclude_same_group:
-            own = self.places.groups[[places.tile_of_entity(number) for number in good]]
-            left_out |= np.repeat(np.isin(self.places.groups, own), np.diff(offsets))
-        results = best_rows(scores, wanted.k, elements, left_out)
-        filled = np.flatnonzero(np.diff(offsets) > 0)
-        tile_scores = np.full(len(places), -1.0, np.float32)
-        tile_scores[filled] = np.maximum.reduceat(scores, offsets[:-1][filled])
-        return Answer(True, results.tolist(), scores[results].tolist(), len(scores), good, tile_scores)
-
-    def _tile_examples(self, question: Question) -> list[int]:
-        query = question.query
-        if isinstance(query, TileQuery):
-            return [self.places.tile_id(query.tile)]
-        return self.tiles_inside(query) if isinstance(query, AreaQuery) else []
 
     def tiles_inside(self, query: AreaQuery) -> list[int]:
         """Returns the numbers of the tiles whose centre lies in a polygon. A tile in several regions is returned once.
@@ -188,50 +169,110 @@ class Explorer:
             raise UsageError("the area contains no centre of a tile; draw a larger one")
         return [int(row) for row in np.sort(rows[first])]
 
-    def _entity_query(self, question: Question) -> Unit:
-        """Returns the query vector for entities. The vector of a tile is the mean of its entities' vectors."""
-        places, scores = self.places, self.entities
-        if not question.about_entities:
-            tiles = [*self._tile_examples(question), *(places.tile_id(name) for name in question.good)]
-            rows = np.concatenate([np.asarray(places.entities_of_tile(tile), np.int64) for tile in tiles])
-            return mean_direction(scores.unit_rows(rows[:: max(1, len(rows) // 20_000)]))
-        query = question.query
-        examples = [places.entity_id(query.entity)] if isinstance(query, EntityQuery) else []
-        good = [places.entity_id(name) for name in question.good]
-        bad = [places.entity_id(name) for name in question.bad]
-        return self._combined(scores, examples, good, bad, question.weight)
+    def _match(self, question: Question, level: Level) -> Match | None:
+        return self._matches(question.query.text, level) if isinstance(question.query, TextQuery) else None
 
-    @staticmethod
-    def _combined(scores: VectorScores, examples: list[int], good: list[int], bad: list[int], weight: float) -> Unit:
-        """Returns the query vector: examples count as one good mark, with their mean vector."""
-        wanted = scores.unit_rows(good)
-        if examples:
-            wanted = np.concatenate([mean_direction(scores.unit_rows(examples))[None], wanted])
-        return rocchio(wanted, scores.unit_rows(bad), weight)
+    def _examples(self, question: Question) -> list[int]:
+        query = question.query
+        if isinstance(query, TileQuery):
+            return [self.places.tile_id(query.tile)]
+        if isinstance(query, EntityQuery):
+            return [self.places.entity_id(query.entity)]
+        return self.tiles_inside(query) if isinstance(query, AreaQuery) else []
+
+    def _terms(
+        self,
+        question: Question,
+        level: Level,
+        examples: Sequence[int],
+        good: Sequence[int],
+        bad: Sequence[int],
+        match: Match | None,
+    ) -> list[Term]:
+        """Returns a question as terms. Its query counts as one good mark; that of an area is a mean vector."""
+        units = [self._mean(level, examples)] if examples else []
+        units += [self._mean(level, [number]) for number in good]
+        terms = [Term(1.0, unit) for unit in units]
+        if match is not None:
+            terms.append(Term(1.0, scores=match.scores()))
+        weight = question.weight / UNLIKE
+        return terms + [Term(weight, self._mean(level, [number]), unlike=True) for number in bad if weight]
+
+    def _parts(
+        self, hit: Hit, level: Level, unit: NDArray[np.float64] | None, match: Match | None
+    ) -> tuple[float, ...]:
+        if match is None or unit is None:
+            return ()
+        return self.searchers[level].cosine(unit, hit), float(match.scores()[hit.region][hit.row])
+
+    def _described(self, numbers: Sequence[int], level: Level) -> list[Example]:
+        """Returns tiles or entities as examples, whose surroundings can be left out of a search."""
+        places, found = self.places, []
+        for number in numbers:
+            tile = places.tile_of_entity(number) if level == "entity" else number
+            element = places.element(number) if level == "entity" else None
+            found.append(Example(None, None, places.tile(tile), element, (tuple(places.centres[tile].tolist()),)))
+        return found
+
+    def _best_of_tiles(self, scores: Scores) -> Scores:
+        offsets = self.places.entity_offsets
+        filled = np.flatnonzero(np.diff(offsets) > 0)
+        found = np.full(len(self.places), scores.min() if len(scores) else 0.0, np.float32)
+        found[filled] = np.maximum.reduceat(scores, offsets[:-1][filled])
+        return found
+
+    def _entity_query(self, question: Question) -> NDArray[np.float64]:
+        """Returns the unit vector for entities. The vector of a tile is the mean of its entities' vectors."""
+        places = self.places
+        if question.about_entities:
+            good, bad = ([places.entity_id(name) for name in names] for names in (question.good, question.bad))
+            terms = self._terms(question, "entity", self._examples(question), good, bad, None)
+            _, query = self.searchers["entity"].asked(terms)
+            return np.zeros(self._width) if query.unit is None else query.unit
+        tiles = [*self._examples(question), *(places.tile_id(name) for name in question.good)]
+        rows = np.concatenate([np.asarray(places.entities_of_tile(tile), np.int64) for tile in tiles])
+        return self._mean("entity", rows[:: max(1, len(rows) // MOST_VECTORS)])
+
+    def _mean(self, level: Level, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float64]:
+        """Returns the direction of the mean of unit vectors; zeros if it has none. float64 [D]"""
+        space, columns = self.searchers[level].opened
+        if len(rows) == 1:
+            hit = self.places.entity_hit(int(rows[0])) if level == "entity" else self.places.tile_hit(int(rows[0]))
+            return self.searchers[level].source().unit(columns[hit.region][hit.row])
+        mean = unit_rows_of(columns, space, rows).astype(np.float64).mean(axis=0)
+        norm = float(np.linalg.norm(mean))
+        return np.asarray(mean / norm if norm > 1e-12 else np.zeros_like(mean))
+
+    def _unit_rows(self, level: Level, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        space, columns = self.searchers[level].opened
+        return unit_rows_of(columns, space, rows)
+
+    @property
+    def _width(self) -> int:
+        return int(self.searchers["entity"].opened[1][0].shape[1])
 
     def _checked(self, tile: int) -> int:
         if tile >= len(self.places):
             raise UsageError(f"there is no tile number {tile}: expected 0 to {len(self.places) - 1}")
         return tile
 
-    def _local(self, span: range) -> tuple[int, Rows]:
-        """Converts numbers of entities of one tile to the index of the region, and rows in its embeddings."""
-        if not span:
-            return 0, np.empty(0, np.int64)
-        first = self.places.entity_hit(span.start)
-        return first.region, np.arange(first.row, first.row + len(span), dtype=np.int64)
-
     @functools.cached_property
-    def _entity_components(self) -> tuple[Unit, Any, Any]:
-        directions = principal_directions(self.entities)
-        rows = np.linspace(0, len(self.entities) - 1, min(5_000, len(self.entities))).astype(np.int64)
-        low, high = np.percentile(self.entities.unit_rows(rows) @ directions, [2, 98], axis=0)
+    def _entity_components(self) -> tuple[NDArray[np.float32], Any, Any]:
+        space, columns = self.searchers["entity"].opened
+        directions, total = principal_directions(columns, space), self.places.n_entities
+        rows = np.linspace(0, total - 1, min(5_000, total)).astype(np.int64)
+        low, high = np.percentile(self._unit_rows("entity", rows) @ directions, [2, 98], axis=0)
         return directions, low, high
 
 
-def as_int16(scores: Scores) -> NDArray[np.int16]:
-    """Converts scores from -1 to 1 to integers from -32767 to 32767."""
-    return np.asarray(np.rint(scores.clip(-1, 1) * 32767), np.int16)
+def scale_of(scores: NDArray[np.floating]) -> float:
+    """Returns the number by which scores are divided so that they lie between -1 and 1; at least 1."""
+    return max(1.0, float(np.abs(scores).max())) if len(scores) else 1.0
+
+
+def as_int16(scores: NDArray[np.floating], scale: float = 1.0) -> NDArray[np.int16]:
+    """Converts scores from -`scale` to `scale` to integers from -32767 to 32767."""
+    return np.asarray(np.rint((scores / scale).clip(-1, 1) * 32767), np.int16)
 
 
 def _as_colours(found: NDArray[Any], low: NDArray[Any], high: NDArray[Any]) -> Colours:

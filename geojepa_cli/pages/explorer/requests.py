@@ -60,7 +60,8 @@ class Question(_Strict):
 
     Attributes:
         query: the first query; None if there are only marks.
-        good, bad: names of tiles, or OSM elements. They are elements if `query` is one, or if the first mark is one.
+        good, bad: names of tiles, or OSM elements. They are elements if `query` is one, or if the first mark is one and
+            `query` is none or words.
         weight: weight of the bad examples.
     """
 
@@ -73,21 +74,14 @@ class Question(_Strict):
     def _has_an_example(self) -> Question:
         if self.query is None and not self.good:
             raise ValueError("expected a query, or a place that is marked as good")
-        if isinstance(self.query, TextQuery) and self.bad and not self.good:
-            raise ValueError("expected a place that is marked as good: words alone cannot be refined")
         return self
 
     @property
     def about_entities(self) -> bool:
         """True if entities are searched, False if tiles are."""
-        if self.query is not None:
+        if self.query is not None and not isinstance(self.query, TextQuery):
             return isinstance(self.query, EntityQuery)
-        return "/" in self.good[0]
-
-    @property
-    def by_words(self) -> bool:
-        """True if the scores come from the words alone."""
-        return isinstance(self.query, TextQuery) and not self.good
+        return any("/" in name for name in (*self.good, *self.bad)[:1])
 
 
 class Search(_Strict):

@@ -140,14 +140,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """Answers a GET request."""
-        self._answer(None)
+        self._answer(self._target(), None)
 
     def do_HEAD(self) -> None:
         """Answers a HEAD request."""
-        self._answer(None)
+        self._answer(self._target(), None)
 
     def do_POST(self) -> None:
-        """Answers a POST request."""
+        """Answers a POST request. Its body is read only after everything else has been checked."""
+        target = self._target()
+        if target is None:
+            return
         length = self.headers.get("Content-Length", "")
         if not length.isascii() or not length.isdecimal():
             self._refuse(411, "a request needs its length")
@@ -156,24 +159,33 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.headers.get_content_type() != JSON:
             self._refuse(415, f"a request needs the content type `{JSON}`")
         else:
-            self._answer(self.rfile.read(int(length)))
+            self._answer(target, self.rfile.read(int(length)))
 
     def _refuse(self, status: int, message: str) -> None:
         self.close_connection = True  # the body is not read
         self._send(failure(status, message))
 
-    def _answer(self, body: bytes | None) -> None:
-        """Answers a request whose body is `body`; None for a GET request."""
+    def _target(self) -> tuple[str, str] | None:
+        """Returns path and query of a request with the right host and token. Otherwise answers, and returns None."""
         if not self.explorer.allows_host(self.headers.get("Host")):
-            return self._refuse(421, "the `Host` header of the request names another machine")
+            self._refuse(421, "the `Host` header of the request names another machine")
+            return None
         target, _, query = self.path.partition("?")
         _, _, rest = target.partition("/")
         token, slash, path = rest.partition("/")
         if not hmac.compare_digest(token.encode("utf-8", "replace"), self.explorer.token.encode()):
-            message = "the token in the address is wrong: open the address that `geojepa explore` printed"
-            return self._refuse(403, message)
+            self._refuse(403, "the token in the address is wrong: open the address that `geojepa explore` printed")
+            return None
         if not slash:
-            return self._redirect(f"/{token}/")
+            self._redirect(f"/{token}/")
+            return None
+        return path, query
+
+    def _answer(self, target: tuple[str, str] | None, body: bytes | None) -> None:
+        """Answers a request for a path and query whose body is `body`; None for a GET request."""
+        if target is None:
+            return
+        path, query = target
         try:
             api = self.explorer.api
             response = api.get(path, query) if body is None else api.post(path, body)
@@ -183,6 +195,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(response)
 
     def _redirect(self, location: str) -> None:
+        self.close_connection = self.command == "POST"  # its body is not read
         self.send_response(308)
         self.send_header("Location", location)
         self.send_header("Content-Length", "0")

@@ -10,6 +10,11 @@ import { card, make, markItems, share, similarity, tagsOf } from "./results.js";
 import { aboutEntities, fromFragment, newState, question, toFragment } from "./state.js";
 
 const $ = (id) => document.getElementById(id);
+const MEASURES = {
+  cosine: { name: "similarity", legend: "Similarity of the vectors", best: "Most similar" },
+  text: { name: "match", legend: "Match of the words", best: "Best match" },
+  blend: { name: "score", legend: "Vectors and words together", best: "Best" },
+};
 const counted = (n, one, many = `${one}s`) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
 
 // Text with its addresses as links.
@@ -159,30 +164,39 @@ class Page {
   // Colours tiles and entities: by similarity if there is a search, else by components.
   async colour() {
     const bySimilarity = this.state.colours === "similarity" && this.scores;
-    const byWords = bySimilarity && this.byWords();
     if (bySimilarity) {
-      this.scale = scaleOf(this.scores, byWords, Math.round(FULL * (this.answer.results[0]?.cosine ?? 1)));
+      this.scale = scaleOf(this.scores, Math.round((FULL * (this.answer.results[0]?.score ?? 1)) / this.answer.scale));
       this.map.layer.setColours(coloursOf(this.scores, this.scale));
     } else {
       this.components ??= opaque(await api.components());
       this.map.layer.setColours(this.components);
     }
-    this.showLegend(bySimilarity, byWords);
+    this.showLegend(bySimilarity);
     await this.entities.setQuestion(bySimilarity ? this.asked : null, this.map.bounds(), this.map.map.getZoom()).catch((error) => this.say(error.message, true));
   }
 
-  byWords() {
-    return this.asked?.query?.kind === "text" && !this.asked.good.length;
+  // What a score means: a cosine of vectors, a match of words, or both together.
+  get measure() {
+    return MEASURES[this.answer?.kind ?? "cosine"];
   }
 
-  showLegend(bySimilarity, byWords) {
+  byWords() {
+    return this.asked?.query?.kind === "text";
+  }
+
+  showLegend(bySimilarity) {
     $("legend").hidden = false;
     $("legend-ramp").hidden = $("legend-ends").hidden = !bySimilarity;
-    $("legend-text").textContent = !bySimilarity ? "Colours: principal components of the vectors" : byWords ? "Match of the words" : "Similarity of the vectors";
+    $("legend-text").textContent = !bySimilarity ? "Colours: principal components of the vectors" : this.measure.legend;
     if (!bySimilarity) return;
     $("legend-ramp").style.background = `linear-gradient(to right, ${stops().join(", ")})`;
-    $("legend-low").textContent = `≤ ${similarity(this.scale.low / FULL)}`;
-    $("legend-high").textContent = `≥ ${similarity(this.scale.high / FULL)}`;
+    $("legend-low").textContent = `≤ ${similarity(this.score(this.scale.low))}`;
+    $("legend-high").textContent = `≥ ${similarity(this.score(this.scale.high))}`;
+  }
+
+  // The score for an integer of the server.
+  score(integer) {
+    return (integer / FULL) * (this.answer?.scale ?? 1);
   }
 
   // Shows the state in the controls and in the address.
@@ -239,7 +253,7 @@ class Page {
     const drawn = new Map(about.regions.map((one) => [one.name, one.images === "drawn"]));
     const on = { from: (place) => this.from(place), show: (place) => this.show(place), mark: (kind, name) => this.mark(kind, name), at: (place) => this.map.highlight(place && (place.geometry ?? this.grid.square(place.id))) };
     const shared = answer ? tagsOf(answer.examples) : new Set();
-    const shown = (place) => card(place, { drawn: drawn.get(place.region), marks: this.state, shared, by: this.byWords() ? "match" : "similarity", on });
+    const shown = (place) => card(place, { drawn: drawn.get(place.region), marks: this.state, shared, by: this.measure.name, on });
     $("query").replaceChildren(...(answer ? this.queryParts(shown) : []));
     $("results").replaceChildren(...(answer?.results ?? []).map(shown));
     $("results-title").textContent = answer?.entities ? "Similar entities" : "Similar places";
@@ -253,7 +267,8 @@ class Page {
     const area = state.query?.kind === "area";
     const many = answer.n_examples > 1;
     const lines = [];
-    if (this.byWords()) lines.push(`Tags for the words: ${answer.note}`);
+    if (this.byWords()) lines.push(`Words ${answer.note.replaceAll("`", "")}.`);
+    if (answer.kind === "blend") lines.push("Words and marked places count together: a score is the weighted sum of both, each in standard deviations from its mean.");
     if (area || many) lines.push(`The query is the mean of ${counted(answer.n_examples, answer.entities ? "entity" : "tile", answer.entities ? "entities" : "tiles")}${area ? ", those in the drawn area first" : ""}${this.asked.bad.length ? `, minus ${state.weight} × the mean of ${this.asked.bad.length} bad` : ""}.`);
     return [...lines.map((text) => make("p", { text })), ...(many && area ? [] : answer.examples.slice(0, 1).map(shown))];
   }
@@ -327,7 +342,7 @@ class Page {
       const score = this.scores[tile];
       let above = 0;
       for (const other of this.scores) if (other > score) above++;
-      text += ` · ${this.byWords() ? "match" : "similarity"} ${similarity(score / FULL)}, ${share((above + 1) / this.scores.length)}`;
+      text += ` · ${this.measure.name} ${similarity(this.score(score))}, ${share((above + 1) / this.scores.length)}`;
     }
     $("here").textContent = text;
   }
@@ -347,8 +362,7 @@ class Page {
     const { answer } = this;
     const [first] = answer.results;
     const what = counted(answer.results.length, answer.entities ? "entity" : "tile", answer.entities ? "entities" : "tiles");
-    const by = this.byWords() ? "Best match" : "Most similar";
-    this.say(first ? `Found ${what} among ${answer.total.toLocaleString("en")}. ${by}: ${first.name} in ${first.region}, ${similarity(first.cosine)}.` : "No place matches.");
+    this.say(first ? `Found ${what} among ${answer.total.toLocaleString("en")}. ${this.measure.best}: ${first.name} in ${first.region}, ${similarity(first.score)}.` : "No place matches.");
   }
 
   async load(input) {

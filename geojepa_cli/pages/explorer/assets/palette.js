@@ -3,7 +3,7 @@
 const LIGHT = ["#e3dccd", "#cfdccb", "#93c6ba", "#469ca6", "#1d6685", "#123a63"];
 const DARK = ["#222b30", "#26424a", "#216a70", "#2f9c86", "#86d08a", "#f3f6a8"];
 const STEPS = 256;
-export const FULL = 32767; // the integer for a similarity of 1
+export const FULL = 32767; // the integer for a score of 1, or of `scale` in an answer
 
 export const isDark = () => matchMedia("(prefers-color-scheme: dark)").matches;
 export const stops = () => (isDark() ? DARK : LIGHT);
@@ -23,13 +23,12 @@ export function ramp() {
 }
 
 // The scores at both ends of the ramp: a quarter of the tiles is at or below the low end, `best` is at the high end.
-export function scaleOf(scores, byWords, best) {
+export function scaleOf(scores, best) {
   if (!scores.length) return { low: 0, high: FULL };
   const sorted = Int16Array.from(scores).sort();
   const at = (share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
-  const high = byWords ? sorted[sorted.length - 1] : best;
-  const low = byWords ? 0 : at(0.25);
-  return { low, high: Math.max(high, low + 1) };
+  const low = at(0.25);
+  return { low, high: Math.max(best, low + 1) };
 }
 
 export const stepOf = (score, { low, high }) => Math.min(255, Math.max(0, Math.round((255 * (score - low)) / (high - low))));

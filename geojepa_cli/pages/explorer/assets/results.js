@@ -62,7 +62,8 @@ export function tagsOf(places) {
 // A card of a place. `on` has the functions from(place), show(place), mark(kind, name) and at(place or null).
 export function card(place, { drawn, marks, shared, by, on }) {
   const facts = [
-    place.rank ? `${by} ${similarity(place.cosine)}` : null,
+    place.rank ? `${by} ${similarity(place.score)}` : null,
+    place.rank && place.parts.length ? `vectors ${similarity(place.parts[0])}, words ${similarity(place.parts[1])}` : null,
     place.share ? share(place.share) : null,
     place.rank ? distance(place.distance_km) : null,
     place.entity ? `tile ${place.tile}` : `${place.entities.toLocaleString("en")} ${place.entities === 1 ? "entity" : "entities"}`,

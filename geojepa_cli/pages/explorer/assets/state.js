@@ -8,9 +8,10 @@ export const newState = () => structuredClone(START);
 
 export const isEntity = (name) => name.includes("/");
 
-// True if the question is about entities: its query is one or, without a query, its first good mark is one.
+// True if the question is about entities: its query is one or, if that is none or words, its first mark is one.
 export function aboutEntities(state) {
-  return state.query ? state.query.kind === "entity" : state.good.length > 0 && isEntity(state.good[0]);
+  if (state.query && state.query.kind !== "text") return state.query.kind === "entity";
+  return [...state.good, ...state.bad].slice(0, 1).some(isEntity);
 }
 
 // Returns the question for the server, or null if there is none. Marks of the other kind of place are left out.
@@ -19,7 +20,6 @@ export function question(state) {
   const good = state.good.filter((name) => isEntity(name) === entities);
   const bad = state.bad.filter((name) => isEntity(name) === entities);
   if (!state.query && !good.length) return null;
-  if (state.query?.kind === "text" && !good.length) return { query: state.query, good: [], bad: [], weight: state.weight };
   return { query: state.query, good, bad, weight: state.weight };
 }
 
