@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 from dataclasses import replace
@@ -15,6 +17,7 @@ from example_page import EVIL, HOLE, SQUARE, TILE, card, page
 from geojepa_cli.grid import from_tile_local, ground_size
 from geojepa_cli.pages.neighbours.page import render_page
 from geojepa_cli.search.geojson import entity_geometry, to_geojson
+from geojepa_cli.search.reasons import Comparison
 from geojepa_cli.store.tile_map import INNER, LINE, OUTER, POINT, MapObject
 
 
@@ -36,15 +39,19 @@ class _Collector(HTMLParser):
                 self.links.append(value or "")
 
 
-def test_the_page_loads_nothing_and_runs_nothing() -> None:
+def test_the_page_loads_nothing_and_runs_only_its_slider() -> None:
     html = page(card(0, image=True), card(1, image=True), card(2))
     seen = _Collector()
     seen.feed(html)
-    assert not {"script", "link", "iframe", "object", "embed", "base", "form"} & set(seen.tags)
+    assert not {"link", "iframe", "object", "embed", "base", "form"} & set(seen.tags)
+    (script,) = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'" in html
+    assert "<script" not in page(card(0), card(1)) and "script-src" not in page(card(0), card(1))
     assert all(load.startswith(("data:image/", "#")) for load in seen.loads)
     assert seen.tags.count("img") == 2
     assert not re.search(r"url\(|@import|\son[a-z]+\s*=", html)
-    assert all(link.startswith("https://www.openstreetmap.org/") for link in seen.links)
+    assert all(link.startswith(("https://www.openstreetmap.org/", "#place-")) for link in seen.links)
 
 
 def test_text_from_osm_is_escaped_on_the_whole_page() -> None:
@@ -73,9 +80,10 @@ def test_every_result_has_its_link_size_and_attribution() -> None:
 
 
 def test_ids_of_drawings_are_unique_in_the_page() -> None:
-    ids = re.findall(r'\sid="([^"]+)"', page(card(0), card(1), card(2)))
-    assert len(ids) == 3
-    assert len(set(ids)) == 3
+    html = page(card(0), card(1), card(2))
+    ids = re.findall(r'\sid="([^"]+)"', html)
+    assert len(ids) == len(set(ids)) == 6
+    assert set(re.findall(r'href="#(place-\d+)"', html)) == {"place-0", "place-1", "place-2"} <= set(ids)
 
 
 def test_the_same_input_gives_the_same_page() -> None:
@@ -126,3 +134,21 @@ def test_only_those_named_in_the_manifests_are_credited() -> None:
     both = render_page([card(0)], "m", ["a"], 1, bounds, ["© OpenStreetMap contributors, ODbL 1.0", "Imagery: NAIP"])
     assert "https://www.openstreetmap.org/copyright" in both
     assert "Imagery: NAIP." in both
+
+
+def test_tags_of_both_and_of_one_alone_are_apart() -> None:
+    found = Comparison((("highway=service", 12, 3),), ((f"amenity={EVIL}", 2),), (("natural=wood", 1),))
+    other = card(1)
+    html = page(card(0), replace(other, result=replace(other.result, comparison=found)))
+    both, here, query = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", html, re.DOTALL)
+    assert both[0] == "both" and 'class="same"' in both[1] and "×12, query ×3" in both[1]
+    assert here[0] == "only here" and "amenity=<b>&lt;script&gt;" in here[1] and "same" not in here[1]
+    assert query[0] == "only in the query" and "natural=<b>wood</b>" in query[1]
+
+
+def test_scores_of_the_parts_are_shown() -> None:
+    other = card(1)
+    found = replace(other.result, score_kind="blend", score=2.5, part_scores=(0.25, 0.5))
+    html = render_page([card(0), replace(other, result=found)], "m", ["a"], 9, part_names=["16_1_2", f"lake {EVIL}"])
+    assert "score 2.500" in html and 'class="bar"' not in html
+    assert "<dt>parts</dt><dd>16_1_2 0.250, lake &lt;script&gt;" in html

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from geojepa_cli.pages.neighbours.draw import HIGHLIGHT
 from geojepa_cli.search.results import SearchResult
 
 SIZE = 420.0
@@ -20,8 +19,9 @@ MAX_PANELS = 4
 def draw_locator(results: Sequence[SearchResult], bounds: NDArray[np.float64]) -> str:
     """Draws overview maps of the searched tiles, on which the query and its neighbours are marked.
 
-    Searched tiles that lie close together form a cluster. One map is drawn for each cluster that contains the query or
-    a neighbour. At most `MAX_PANELS` maps are drawn. The map with the query comes first.
+    Each mark is a link to the card `#place-N` of the result with rank N. Searched tiles that lie close together form a
+    cluster. One map is drawn for each cluster that contains the query or a neighbour. At most `MAX_PANELS` maps are
+    drawn. The map with the query comes first.
 
     Args:
         results: query (rank 0) and its neighbours.
@@ -59,14 +59,16 @@ def _panel(results: Sequence[SearchResult], bounds: NDArray[np.float64]) -> str:
     for result in sorted(results, key=lambda result: -result.rank):  # the query is painted last
         x, y = at(result.lon, result.lat)
         text = "Q" if result.rank == 0 else str(result.rank)
-        colour = HIGHLIGHT if result.rank == 0 else "#2b5f75"
+        label = f"{'query' if result.rank == 0 else f'result {result.rank}'}, tile {result.tile}"
+        kind = "place q" if result.rank == 0 else "place"
         marks.append(
-            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="9" fill="{colour}" stroke="#fff" stroke-width="1.6"/>'
-            f'<text class="mark" x="{x:.1f}" y="{y + 3.6:.1f}">{text}</text>'
+            f'<a class="{kind}" href="#place-{result.rank}" aria-label="{label}"><title>{label}</title>'
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="9"/>'
+            f'<text class="mark" x="{x:.1f}" y="{y + 3.6:.1f}">{text}</text></a>'
         )
     return (
-        f'<svg class="locator" viewBox="0 0 {width:.1f} {height:.1f}" role="img" aria-label="map of the neighbours">'
-        f'<path d="{"".join(squares)}" fill="#d9d4ca"/>{"".join(marks)}</svg>'
+        f'<svg class="locator" viewBox="0 0 {width:.1f} {height:.1f}" role="group" aria-label="map of the results">'
+        f'<path class="tiles" d="{"".join(squares)}"/>{"".join(marks)}</svg>'
     )
 
 
