@@ -37,4 +37,21 @@ chroot "$root" /usr/bin/env -i PATH=/usr/bin:/bin HOME=/root LANG=C.UTF-8 PIP_DE
     env/bin/geojepa doctor
     env/bin/geojepa demo --size small
     env/bin/geojepa probe --task max_speed --json | head -c 300
-    env/bin/geojepa knn --tile 16_18052_25957'
+    env/bin/geojepa knn --tile 16_18052_25957
+    env/bin/geojepa explore --no-open --json >explore.json & server=$!
+    for _ in $(seq 120); do [ -s explore.json ] && break; sleep 1; done
+    env/bin/python - <<"EOF"
+import json, urllib.error, urllib.request
+url = json.load(open("explore.json"))["result"]["url"]
+page = urllib.request.urlopen(url, timeout=30).read()
+assert b"<title>" in page, page[:200]
+assert urllib.request.urlopen(url + "vendor/maplibre-gl-csp.js", timeout=30).status == 200
+assert json.load(urllib.request.urlopen(url + "api/about", timeout=30))["tiles"] > 0
+try:
+    urllib.request.urlopen(url.rsplit("/", 2)[0] + "/", timeout=30)
+    raise SystemExit("the page came without the token")
+except urllib.error.HTTPError as error:
+    assert error.code == 403, error
+EOF
+    kill "$server"
+    wait "$server"'
