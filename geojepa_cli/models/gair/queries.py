@@ -104,12 +104,12 @@ def place_points(batch: TileBatch, entity: Tensor, xy: Tensor, noise_m: Tensor |
         Longitude and latitude in degrees, float64 [Q, 2], and (u, v), float64 [Q, 2].
     """
     tile = segment_ids(batch.cu_seqlens, batch.n_tokens).index_select(0, entity)
-    zxy = batch.tile_zxy.index_select(0, tile).cpu().numpy().T
-    lonlat = from_tiles_local(*zxy, xy.cpu().numpy())
+    z, x, y = batch.tile_zxy.index_select(0, tile).cpu().numpy().T
+    lonlat = from_tiles_local(z, x, y, xy.cpu().numpy())
     if noise_m is not None:
         parallel = np.stack([np.cos(np.radians(lonlat[:, 1])), np.ones(len(lonlat))], axis=1)
         lonlat = lonlat + np.degrees(noise_m.numpy() / EARTH_RADIUS_M / parallel)
-    places = torch.from_numpy(lonlat), torch.from_numpy(tile_uv(*zxy, lonlat))
+    places = torch.from_numpy(lonlat), torch.from_numpy(tile_uv(z, x, y, lonlat))
     return places[0].to(entity.device), places[1].to(entity.device)
 
 
