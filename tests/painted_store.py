@@ -17,9 +17,13 @@ from synthetic_store import Object, write_objects, write_synthetic_features
 
 from geojepa_cli.config.gair import GairConfig
 from geojepa_cli.config.load import load_run_config
+from geojepa_cli.config.modality import Modality
 from geojepa_cli.models.gair.pretraining import GairPretraining, build
 from geojepa_cli.store import schema
+from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.columns import write_text
+from geojepa_cli.store.store import TileStore
+from geojepa_cli.store.view import View
 from geojepa_cli.train.data import TrainingData
 
 SIDE, GRID, PER_TILE, PX = 8, 7, 6, 224  # tiles along one side, cells of a tile, entities of a tile, pixels of an image
@@ -33,6 +37,7 @@ SMALL = [
     *("train.epochs=null", "train.max_steps=6", "train.batch_tokens=900", "train.lr=3e-3", "train.log_every=3"),
     *("train.monitor_every=1000", "train.checkpoint_every=3", "data.min_entities=1", "data.split_seed=2"),
 ]
+NEEDS = frozenset({Modality.IMAGE, Modality.NODES, Modality.TAGS})
 SPHERE_M = 20037508.342789244  # half of the side of the world in EPSG:3857
 
 
@@ -143,3 +148,14 @@ def start_gair(folder: Path, *overrides: str, seed: int = 0) -> tuple[GairPretra
     config = gair_config(*overrides)
     data = open_painted(folder, config, seed)
     return build(config, data.inputs, seed), data, config
+
+
+def read(painted: Painted, tiles: Any, view: View | None = None) -> TileBatch:
+    """Reads tiles with their images and nodes. `view`: selection; None: all."""
+    store = TileStore.open([painted.folder / "processed.h5"], [painted.folder / "images.h5"])
+    return store.read(view or View.default(store, 1, None), tiles, NEEDS)
+
+
+def rows_of(batch: TileBatch) -> np.ndarray:
+    """Rows of the entities of a batch in the lists of `Painted`."""
+    return batch.osm_id.numpy() - 1

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 EARTH_RADIUS_M = 6_371_008.8  # mean radius
-# Polynomial of the Equal Earth projection (Šavrič et al. 2019, equation 13)
+# Polynomial of the Equal Earth projection (Šavrič et al. 2019)
 A1, A2, A3, A4 = 1.340264, -0.081106, 0.000893, 0.003796
 SCALE = 66.50336 / 180.0  # GeoCLIP multiplies projected coordinates by it
 UNIT_M = EARTH_RADIUS_M / SCALE  # length of a unit of scaled coordinates on the ground, in metres
@@ -66,7 +66,7 @@ def are_near(lonlat: Tensor, others: Tensor, distance_m: float) -> Tensor:
 class FourierFeatures(nn.Module):
     """Random Fourier features of projected places (Tancik et al. 2020): [cos 2πBx, sin 2πBx] with B ~ N(0, σ²).
 
-    x is the place in the Equal Earth projection, multiplied by `SCALE` (GeoCLIP, Vivanco Cepeda et al. 2023). The
+    x is the place in the Equal Earth projection, multiplied by `SCALE` (GeoCLIP, Cepeda et al. 2023). The
     scalar product of the features of two places at distance d, divided by the number of frequencies, approximates the
     Gaussian kernel exp(−2π²σ²d²). So σ decides at which distance places differ: the kernel falls to exp(−1/2) at
     `UNIT_M` / (2πσ), which is 10.7 km for σ = 256, 0.67 km for σ = 4,096 and 0.17 km for σ = 16,384. B is not trained.

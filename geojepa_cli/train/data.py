@@ -113,8 +113,8 @@ class TrainingData:
             check_geometry(config.model, store.geometry_kind)
         if isinstance(config, PretrainConfig) and store.image_kind is not None:
             check_images(config.model, store.image_kind)
-        shown = isinstance(config, GairConfig)  # a tile without an image has nothing to train on
-        view = View.default(store, config.data.min_entities, config.data.max_entities, imagery_only=shown)
+        limits = config.data.min_entities, config.data.max_entities
+        view = View.default(store, *limits, imagery_only=isinstance(config, GairConfig))
         if config.data.fold is not None:
             view = view.restrict(_outside_fold(store, view, config.data), "tiles of the fold or next to it")
         elif config.data.exclude_test_groups:
@@ -122,11 +122,10 @@ class TrainingData:
         if len(view.tiles) == 0:
             raise DataError(f"no tile is left to train on: {_describe_drops(view)}", _widen(store, config))
         # block=1 mixes tiles of all lengths in a batch, which the losses need; attention groups tiles by length anyway
-        budget = config.train.batch_tokens
         image = config.model.tokens_per_image if isinstance(config, PretrainConfig | GairConfig) else 0
-        sampler = TokenBudgetSampler(view.tiles, store.lengths(view), budget, seed, block=1, tile_cost=image)
-        counted = isinstance(config, TagAEConfig)
-        tags = count_tags(store, view) if counted else TagList(store.keys, store.values)
+        sizes = store.lengths(view), config.train.batch_tokens
+        sampler = TokenBudgetSampler(view.tiles, *sizes, seed, block=1, tile_cost=image)
+        tags = count_tags(store, view) if isinstance(config, TagAEConfig) else TagList(store.keys, store.values)
         inputs = FrozenInputs(table, store.geometry_kind, store.image_kind, image_encoder, tags)
         return cls(store, view, inputs, sampler, config.training_needs, split_seed=config.data.split_seed)
 

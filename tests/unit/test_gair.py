@@ -9,43 +9,31 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from painted_store import PER_TILE, PX, VOCAB, Painted, gair_config, open_painted, start_gair, write_painted
+from painted_store import (
+    PER_TILE,
+    PX,
+    VOCAB,
+    Painted,
+    gair_config,
+    open_painted,
+    read,
+    rows_of,
+    start_gair,
+    write_painted,
+)
 from scipy.special import logsumexp
 
-from geojepa_cli.config.modality import Modality
 from geojepa_cli.errors import DataError
-from geojepa_cli.models.base import FrozenInputs, TagList
-from geojepa_cli.models.gair import queries as queries_module
+from geojepa_cli.models.base import TagList
 from geojepa_cli.models.gair.losses import gair_losses
-from geojepa_cli.models.gair.pretraining import GairPretraining
-from geojepa_cli.models.gair.queries import Queries, draw_queries, hash_tags, place_points, split_rows, tag_sets
-from geojepa_cli.models.gair.vectors import embed_batch, entity_vectors, ground_vectors, tile_tokens
-from geojepa_cli.models.published import save_model
-from geojepa_cli.models.registry import open_published
+from geojepa_cli.models.gair.queries import Queries, draw_queries, hash_tags, split_rows, tag_sets
 from geojepa_cli.nn.location import unit
 from geojepa_cli.store.batch import TileBatch
-from geojepa_cli.store.store import TileStore
-from geojepa_cli.store.view import View
-from geojepa_cli.train import loop
-from geojepa_cli.train.data import TrainingData
-from geojepa_cli.train.loop import train
-
-NEEDS = frozenset({Modality.IMAGE, Modality.NODES, Modality.TAGS})
 
 
 @pytest.fixture(scope="module")
 def painted(tmp_path_factory: pytest.TempPathFactory) -> Painted:
     return write_painted(tmp_path_factory.mktemp("painted"))
-
-
-def read(painted: Painted, tiles: Any, view: View | None = None) -> TileBatch:
-    store = TileStore.open([painted.folder / "processed.h5"], [painted.folder / "images.h5"])
-    return store.read(view or View.default(store, 1, None), tiles, NEEDS)
-
-
-def rows_of(painted: Painted, batch: TileBatch) -> np.ndarray:
-    """Rows of the entities of a batch in the lists of `painted`."""
-    return batch.osm_id.numpy() - 1
 
 
 def drawn(batch: TileBatch, limit: int = 1000, noise_m: float = 0.0, seed: int = 0) -> Queries:
@@ -56,7 +44,7 @@ def drawn(batch: TileBatch, limit: int = 1000, noise_m: float = 0.0, seed: int =
 def test_queries_lie_on_the_pixel_that_pyproj_gives(painted: Painted) -> None:
     batch = read(painted, np.arange(64))
     queries = drawn(batch)
-    rows = rows_of(painted, batch)[queries.entity.numpy()]
+    rows = rows_of(batch)[queries.entity.numpy()]
     assert len(rows) == 64 * PER_TILE
     # the file has steps of 1 cm, which are 0.004 px
     np.testing.assert_allclose(queries.uv.numpy() * PX, painted.pixel[rows], atol=0.01)
@@ -72,7 +60,7 @@ def test_a_query_shows_the_colour_of_its_entity(painted: Painted) -> None:
     x, y = (queries.uv * PX).long().t()
     assert batch.images is not None
     colours = batch.images[queries.image, :, y, x].float()
-    kind = painted.kind[rows_of(painted, batch)[queries.entity.numpy()]]
+    kind = painted.kind[rows_of(batch)[queries.entity.numpy()]]
     brightest = colours.numpy() > 180
     expected = np.array([(1, 0, 0), (0, 1, 0), (0, 0, 1), (1, 1, 0)], bool)[kind]
     assert (brightest == expected).all(1).mean() > 0.98  # squares may overlap
@@ -92,7 +80,7 @@ def test_entities_of_tiles_without_an_image_are_no_queries(tmp_path: Path) -> No
     batch = read(painted, [5, 40, 12])
     queries = drawn(batch)
     assert set(queries.image.tolist()) == {0, 1}
-    tiles = rows_of(painted, batch)[queries.entity.numpy()] // PER_TILE
+    tiles = rows_of(batch)[queries.entity.numpy()] // PER_TILE
     assert tiles.tolist() == [[5, 12][image] for image in queries.image.tolist()]
     data = open_painted(painted.folder, gair_config())
     assert data.view.counts["tiles without an image"] == 34
@@ -105,7 +93,7 @@ def test_noise_moves_points_by_metres_and_leaves_out_those_outside(painted: Pain
 
     batch = read(painted, np.arange(64))
     queries = drawn(batch, noise_m=30.0)
-    kept = rows_of(painted, batch)[queries.entity.numpy()]
+    kept = rows_of(batch)[queries.entity.numpy()]
     lon, lat = painted.lonlat[kept].T
     _, _, metres = pyproj.Geod(ellps="WGS84").inv(lon, lat, *queries.lonlat.numpy().T)
     assert np.median(metres) == pytest.approx(30 * np.sqrt(2 * np.log(2)), rel=0.15)  # of a Rayleigh distribution
@@ -116,7 +104,7 @@ def test_noise_moves_points_by_metres_and_leaves_out_those_outside(painted: Pain
 def test_groups_name_objects_and_sets_of_tags(painted: Painted) -> None:
     batch = read(painted, np.arange(12))
     queries = drawn(batch)
-    kind = painted.kind[rows_of(painted, batch)[queries.entity.numpy()]]
+    kind = painted.kind[rows_of(batch)[queries.entity.numpy()]]
     objects, tags = queries.groups.t().numpy()
     assert len(set(objects.tolist())) == len(objects)
     assert ((tags[:, None] == tags) == (kind[:, None] == kind)).all()  # names do not count
@@ -235,189 +223,3 @@ def test_anchors_hold_the_initial_weights_and_start_at_zero(painted: Painted) ->
     assert float(second.parts["anchor"]) > 0.01
     others = sum(float(second.parts[name]) for name in ("ground_to_image", "image_to_ground"))
     assert float(second.loss.detach()) == pytest.approx(0.5 * others + 0.2 * float(second.parts["anchor"]), rel=1e-5)
-
-
-def test_tags_do_not_change_the_localised_vector_of_an_entity(painted: Painted) -> None:
-    model, _, _ = start_gair(painted.folder)
-    batch = read(painted, np.arange(6))
-    changed = replace(batch, tag_ids=(batch.tag_ids + 1) % len(VOCAB))
-    with torch.no_grad():
-        before, after = embed_batch(model.module, batch), embed_batch(model.module, changed)
-        table = model._inputs.tag_table
-        ground = ground_vectors(model.module, batch, table), ground_vectors(model.module, changed, table)
-    assert torch.equal(before.entities, after.entities) and torch.equal(before.tiles, after.tiles)
-    assert not torch.allclose(*ground)
-
-
-def test_position_does_not_change_the_ground_vector_of_an_entity(painted: Painted) -> None:
-    model, _, _ = start_gair(painted.folder)
-    batch = read(painted, np.arange(6))
-    assert batch.node_xy is not None
-    moved = replace(batch, node_xy=batch.node_xy.flip(0), box=batch.box.flip(0), tile_zxy=batch.tile_zxy.flip(0))
-    with torch.no_grad():
-        table = model._inputs.tag_table
-        assert torch.equal(ground_vectors(model.module, batch, table), ground_vectors(model.module, moved, table))
-        assert not torch.allclose(embed_batch(model.module, batch).entities, embed_batch(model.module, moved).entities)
-
-
-def test_vectors_do_not_depend_on_the_other_tiles_of_a_batch(tmp_path: Path) -> None:
-    painted = write_painted(tmp_path, images=30)
-    model, _, _ = start_gair(painted.folder)
-    with torch.no_grad():
-        together = embed_batch(model.module, read(painted, [3, 40, 7]))
-        alone = [embed_batch(model.module, read(painted, [tile])) for tile in (3, 40, 7)]
-    for name in ("entities", "tiles", "places"):
-        torch.testing.assert_close(getattr(together, name), torch.cat([getattr(one, name) for one in alone]))
-    without = slice(PER_TILE, 2 * PER_TILE)  # the tile has no image
-    assert not together.tiles[1].any() and not together.entities[without].any()
-    lengths = together.entities.norm(dim=1)
-    assert bool((lengths[:PER_TILE] - 1 < 1e-5).all()) and together.places is not None
-    torch.testing.assert_close(together.places.norm(dim=1), torch.ones(3 * PER_TILE))
-
-
-def test_a_batch_without_entities_or_images_has_vectors(painted: Painted) -> None:
-    model, _, _ = start_gair(painted.folder)
-    store = TileStore.open([painted.folder / "processed.h5"], [painted.folder / "images.h5"])
-    view = View.default(store, 1, None)
-    empty = store.read(view.drop(pieces=np.arange(PER_TILE)), [0], NEEDS)
-    with torch.no_grad():
-        found = embed_batch(model.module, empty)
-        without = embed_batch(model.module, replace(read(painted, [1]), images=None, image_tiles=None))
-    assert found.entities.shape == (0, 32) and found.tiles.any()
-    assert without.entities.shape == (PER_TILE, 32) and not without.tiles.any() and not without.entities.any()
-
-
-def recall(model: GairPretraining, painted: Painted, tiles: np.ndarray) -> float:
-    """Share of entities whose localised vector is most similar to the ground vector of their own kind."""
-    batch = read(painted, tiles)
-    with torch.no_grad():
-        local = entity_vectors(model.module, batch, tile_tokens(model.module, batch)).local
-        ground = ground_vectors(model.module, batch, model._inputs.tag_table)
-    kind = torch.from_numpy(painted.kind[rows_of(painted, batch)])
-    kinds = unit(torch.stack([ground[kind == number].mean(0) for number in range(4)]))
-    return float(((local @ kinds.t()).argmax(1) == kind).float().mean())
-
-
-def trained(painted: Painted, folder: Path, *overrides: str) -> tuple[GairPretraining, TrainingData]:
-    model, data, config = start_gair(painted.folder, "train.max_steps=120", "train.log_every=40", *overrides)
-    folder.mkdir(exist_ok=True)
-    train(model, data, config.train, folder, 0)
-    return model, data
-
-
-def unseen(data: TrainingData) -> np.ndarray:
-    return np.setdiff1d(np.arange(64), data.view.tiles)
-
-
-@pytest.fixture(scope="module")
-def run(painted: Painted, tmp_path_factory: pytest.TempPathFactory) -> tuple[GairPretraining, TrainingData]:
-    return trained(painted, tmp_path_factory.mktemp("run"))
-
-
-def test_training_finds_what_stands_at_a_place_in_unseen_tiles(
-    run: tuple[GairPretraining, TrainingData], painted: Painted, tmp_path: Path
-) -> None:
-    model, data = run
-    assert len(unseen(data)) >= 8
-    assert recall(model, painted, unseen(data)) > 0.8
-    assert recall(start_gair(painted.folder)[0], painted, unseen(data)) < 0.5
-
-
-def swap_axes(batch: TileBatch, entity: Any, xy: Any, noise_m: Any = None) -> Any:
-    lonlat, uv = place_points(batch, entity, xy, noise_m)
-    return lonlat, uv.flip(1)
-
-
-def shift(batch: TileBatch, entity: Any, xy: Any, noise_m: Any = None) -> Any:
-    lonlat, uv = place_points(batch, entity, xy, noise_m)
-    return lonlat, (uv + 100.0 / 480.0) % 1.0
-
-
-def shuffle(batch: TileBatch, entity: Any, xy: Any, noise_m: Any = None) -> Any:
-    lonlat, uv = place_points(batch, entity, xy, noise_m)
-    return lonlat.roll(1, 0), uv.roll(1, 0)
-
-
-@pytest.mark.parametrize("fault", [swap_axes, shift, shuffle])
-def test_a_fault_in_the_coordinates_or_pairs_destroys_the_result(
-    fault: Any, painted: Painted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(queries_module, "place_points", fault)
-    model, data = trained(painted, tmp_path / "run")
-    assert recall(model, painted, unseen(data)) < 0.7
-
-
-def test_a_model_that_reads_the_centre_finds_nothing(painted: Painted, tmp_path: Path) -> None:
-    model, data = trained(painted, tmp_path / "run", "model.decoder=centre")
-    assert recall(model, painted, unseen(data)) < 0.7
-
-
-def finish(painted: Painted, folder: Path, seed: int = 0) -> GairPretraining:
-    model, data, config = start_gair(painted.folder, "train.max_steps=7", "train.accumulation=2", seed=seed)
-    folder.mkdir(exist_ok=True)
-    train(model, data, config.train, folder, seed)
-    return model
-
-
-def test_a_killed_run_resumes_to_the_same_weights_and_queue(
-    painted: Painted, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = finish(painted, tmp_path / "whole")
-    original = loop._Run._step
-
-    def step(run: Any, steps: Any) -> None:
-        if run.progress.step == 5:
-            raise KeyboardInterrupt
-        original(run, steps)
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(loop._Run, "_step", step)
-        finish(painted, tmp_path / "killed")
-    resumed = finish(painted, tmp_path / "killed").module.state_dict()
-    for key, tensor in whole.module.state_dict().items():
-        assert torch.equal(tensor, resumed[key]), key
-    assert int(resumed["queue.pushed"]) > 100  # of 100 slots
-    other = finish(painted, tmp_path / "other", seed=1).module.state_dict()
-    assert not torch.equal(other["overhead.position"], resumed["overhead.position"])
-
-
-def test_published_weights_give_the_same_vectors(
-    run: tuple[GairPretraining, TrainingData], painted: Painted, tmp_path: Path
-) -> None:
-    model, data = run
-    config = gair_config()
-    save_model(tmp_path, model.module, config)
-    batch = read(painted, unseen(data)[:4])
-    embedder = open_published(tmp_path, "gair", FrozenInputs(data.inputs.tag_table))
-    with torch.no_grad():
-        found, expected = embedder.encode(batch), embed_batch(model.module, batch)
-    for name in ("entities", "tiles", "places"):
-        assert torch.equal(getattr(found, name), getattr(expected, name))
-    assert Modality.TAGS not in embedder.needs
-    save_model(tmp_path, model.module, gair_config("model.embed_dim=16"))
-    with pytest.raises(DataError, match=r"does not match the model in `config\.yaml`"):
-        open_published(tmp_path, "gair", FrozenInputs(data.inputs.tag_table))
-
-
-def test_the_monitor_sees_the_use_of_images_and_tags(
-    run: tuple[GairPretraining, TrainingData], painted: Painted
-) -> None:
-    model, data = run
-    with torch.no_grad():
-        look = data.monitor(0)(model)
-    assert look.figures["sensitivity_tags"] > 0.1 < look.figures["sensitivity_image"]
-    assert {"rankme_tiles", "rankme_tokens", "rankme_image"} <= look.figures.keys()
-    assert not look.findings
-
-
-def test_the_memory_of_a_run_is_estimated_before_it_starts(painted: Painted) -> None:
-    from geojepa_cli.train.memory import estimate_memory
-
-    config = gair_config("loss.queue=100")
-    data = open_painted(painted.folder, config)
-    small = estimate_memory(config, data)
-    queue = estimate_memory(gair_config("loss.queue=100000"), data)
-    model = start_gair(painted.folder)[0].module
-    trained_bytes = sum(p.nbytes for p in model.parameters())
-    assert small.optimizer == 3 * trained_bytes <= 3 * small.weights
-    assert queue.activations > small.activations + 4 * 96 * 100_000

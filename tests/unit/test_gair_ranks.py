@@ -25,7 +25,7 @@ def test_two_processes_equal_one_also_when_a_process_has_more_batches(tmp_path: 
     first, other = (load_file(tmp_path / name / WEIGHTS) for name in ("one", "several"))
     assert first.keys() == other.keys()
     pushed = int(first["queue.pushed"])
-    assert 1000 > pushed > 500
+    assert pushed > 1000  # so the queue has wrapped around
     for name, tensor in first.items():
         if name.startswith("queue."):
             assert torch.equal(tensor, other[name]), name  # in the same order, to the bit
