@@ -80,13 +80,15 @@ def test_embeddings_of_several_processes_have_the_same_bytes(workspace: Workspac
     assert again.file("embeddings.h5").read_bytes() == before
 
 
-def test_tiles_and_entities_are_searched_and_probed(workspace: Workspace, vectors: Embeddings) -> None:
+def test_tiles_and_entities_are_searched_and_probed(workspace: Workspace, vectors: Embeddings, tmp_path: Path) -> None:
     for query in ({"tile": vectors.tile_name(0)}, {"entity": vectors.entity_ref(0)}):
         found = stages.knn(workspace, model="gair", k=3, **query).read_json("neighbours.json")
         assert len(found["neighbours"]) == 3 and found["model"].startswith("gair@")
     probe = stages.probe(workspace, "building_count", "gair", masked=True, head="linear")
-    assert {"gair", "dummy"} <= {one["model"].partition("@")[0] for one in probe.read_json("report.json")["results"]}
-    of_entities = stages.probe_entities(workspace, "building_class", "gair", seeds=1, per_class=60)
+    assert '"gair"' in probe.file("report.json").read_text()
+    roads = tmp_path / "roads.yaml"
+    roads.write_text("{name: roads, title: roads, key: highway, kinds: [line], ignore: ['no'], min_examples: 2}")
+    of_entities = stages.probe_entities(workspace, roads, "gair", seeds=1)
     assert "gair" in of_entities.file("report.json").read_text()
 
 
