@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.tensors import read_tensors
 from geojepa_cli.workspace.artifact import Artifact
 
+ROOT = Path(__file__).resolve().parents[2]
 SETTINGS: Mapping[str, object] = {
     **{"model.embed_dim": 16, "model.depth": 1, "model.num_heads": 2, "model.patch_px": 56, "model.decoder_dim": 16},
     **{"model.location_features": 4, "model.location_dim": 8, "model.location_layers": 1},
@@ -141,3 +143,14 @@ def test_wrong_settings_are_refused_with_a_command(workspace: Workspace, setting
     error = invoke(workspace, "pretrain", "--config", "gair.yaml", "--region", "demo", "--set", setting).exception
     assert isinstance(error, UsageError | DataError) and match in error.message
     check_hint(str(error.hint))
+
+
+def test_the_example_of_the_documentation_runs(
+    workspace: Workspace, vectors: Embeddings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace.root.parent)
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/gair.md").read_text(), flags=re.S)
+    names: dict[str, object] = {}
+    exec(compile(code, "gair.md", "exec"), names)
+    agreement = names["agreement"]
+    assert isinstance(agreement, np.ndarray) and np.abs(agreement).max() <= 1.01

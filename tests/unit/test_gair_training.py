@@ -19,6 +19,7 @@ from painted_store import (
 )
 
 from geojepa_cli.config.modality import Modality
+from geojepa_cli.config.names import METRICS
 from geojepa_cli.errors import DataError
 from geojepa_cli.models.base import FrozenInputs
 from geojepa_cli.models.gair import queries as queries_module
@@ -31,6 +32,7 @@ from geojepa_cli.nn.location import unit
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.train import loop
 from geojepa_cli.train.data import TrainingData
+from geojepa_cli.train.log import read_metrics
 from geojepa_cli.train.loop import train
 
 
@@ -173,3 +175,16 @@ def test_the_memory_of_a_run_is_estimated_before_it_starts(painted: Painted) -> 
     trained_bytes = sum(p.nbytes for p in model.parameters())
     assert small.optimizer == 3 * trained_bytes <= 3 * small.weights
     assert queue.activations > small.activations + 4 * 96 * 100_000
+
+
+@pytest.mark.parametrize("setting", ["train.precision=bfloat16", "train.recompute=true", "train.accumulation=2"])
+def test_a_run_with_other_settings_of_the_loop_ends_near_the_same_loss(
+    setting: str, painted: Painted, tmp_path: Path
+) -> None:
+    last = []
+    for name, changes in (("plain", ()), ("changed", (setting,))):
+        model, data, config = start_gair(painted.folder, "train.max_steps=4", "train.log_every=4", *changes)
+        (tmp_path / name).mkdir()
+        train(model, data, config.train, tmp_path / name, 0)
+        last.append(read_metrics(tmp_path / name / METRICS)[-1]["loss"])
+    assert last[1] == pytest.approx(last[0], rel=1e-6 if "recompute" in setting else 0.1)
