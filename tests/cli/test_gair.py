@@ -57,6 +57,7 @@ def test_a_model_is_trained_on_the_demo_city_and_skipped_when_it_exists(workspac
 
 def test_embeddings_have_localised_vectors_and_vectors_of_places(vectors: Embeddings) -> None:
     assert vectors["tile/vector"].shape == (vectors.n_tiles, 32)
+    assert vectors.tile_parts == (("max", 16), ("mean", 16))
     for column in ("entity/vector", "entity/place"):
         assert vectors[column].shape == (vectors.n_entities, 16)
         np.testing.assert_allclose(np.linalg.norm(vectors[column].astype(float), axis=1), 1.0, atol=2e-3)

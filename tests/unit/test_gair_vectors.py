@@ -18,7 +18,7 @@ from painted_store import (
     write_painted,
 )
 
-from geojepa_cli.models.gair.vectors import embed_batch, ground_vectors
+from geojepa_cli.models.gair.vectors import embed_batch, ground_vectors, tile_tokens
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
 
@@ -76,3 +76,15 @@ def test_a_batch_without_entities_or_images_has_vectors(painted: Painted) -> Non
         without = embed_batch(model.module, replace(read(painted, [1]), images=None, image_tiles=None))
     assert found.entities.shape == (0, 32) and found.tiles.any()
     assert without.entities.shape == (PER_TILE, 32) and not without.tiles.any() and not without.entities.any()
+
+
+@pytest.mark.parametrize("pooling", ["mean", "max_mean"])
+def test_tile_vectors_are_pooled_from_the_cells_of_the_image(pooling: str, painted: Painted) -> None:
+    model, _, config = start_gair(painted.folder, f"model.pooling={pooling}")
+    batch = read(painted, [0, 9])
+    with torch.no_grad():
+        found, tokens = embed_batch(model.module, batch), tile_tokens(model.module, batch)
+    parts = {"mean": tokens.mean(1)} if pooling == "mean" else {"max": tokens.amax(1), "mean": tokens.mean(1)}
+    torch.testing.assert_close(found.tiles, torch.cat(list(parts.values()), dim=1))
+    assert found.tile_parts == tuple((name, 32) for name in parts)
+    assert found.tiles.shape[1] == config.model.tile_width

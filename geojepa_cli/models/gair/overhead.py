@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from geojepa_cli.nn.layers.transformer import Transformer
 from geojepa_cli.nn.layouts import PackedLayout
 from geojepa_cli.nn.tokens.image import IMAGE_PX, PatchEmbed
+from geojepa_cli.store.tile_parts import TileParts
 
 
 class OverheadEncoder(nn.Module):
@@ -50,6 +51,11 @@ class OverheadEncoder(nn.Module):
     def as_map(self, tokens: Tensor) -> Tensor:
         """Arranges tokens as a map of features. [N, P, D] -> [N, D, grid, grid]"""
         return tokens.transpose(1, 2).unflatten(2, (self.grid, self.grid))
+
+
+def tile_parts(pooling: str, dim: int) -> TileParts:
+    """Returns the name and the width of each part of the result of `pool_tokens`."""
+    return (("mean", dim),) if pooling == "mean" else (("max", dim), ("mean", dim))
 
 
 def pool_tokens(tokens: Tensor, pooling: str) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from geojepa_cli.models.base import BatchVectors
 from geojepa_cli.models.gair.gair import EMPTY_IMAGES, Gair, Ground
+from geojepa_cli.models.gair.overhead import tile_parts
 from geojepa_cli.models.gair.queries import images_of_tiles, outlines_of, place_points
 from geojepa_cli.nn.geometry.points import Draws, draw_points
 from geojepa_cli.nn.location import unit
@@ -49,7 +50,8 @@ def embed_batch(module: Gair, batch: TileBatch) -> BatchVectors:
     """
     tokens = tile_tokens(module, batch)
     found = entity_vectors(module, batch, tokens)
-    return BatchVectors(found.local, module.tiles(tokens, batch), places=found.place)
+    parts = tile_parts(module.pooling, tokens.shape[2])
+    return BatchVectors(found.local, module.tiles(tokens, batch), tile_parts=parts, places=found.place)
 
 
 def entity_vectors(module: Gair, batch: TileBatch, tokens: Tensor, points: int = POINTS) -> EntityVectors:
