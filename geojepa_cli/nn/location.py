@@ -9,7 +9,6 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 EARTH_RADIUS_M = 6_371_008.8  # mean radius
@@ -160,9 +159,7 @@ class LocationEncoder(nn.Module):
         """
         dtype = next(self.mlps.parameters()).dtype
         if not len(self.scales):
-            # the largest value of a harmonic grows with its degree, to √((2L + 1) / 4π)
-            found = spherical_harmonics(lonlat, self.degree)
-            return self.mlps[0](found.to(dtype))
+            return self.mlps[0](spherical_harmonics(lonlat, self.degree).to(dtype))
         xy = equal_earth(lonlat) * SCALE
         parts = [mlp(scale(xy).to(dtype)) for scale, mlp in zip(self.scales, self.mlps, strict=True)]
         return torch.stack(parts).sum(0)
@@ -174,58 +171,3 @@ def _relu_mlp(in_dim: int, hidden_dim: int, hidden_layers: int, out_dim: int) ->
         layers += [nn.Linear(in_dim, hidden_dim), nn.ReLU()]
         in_dim = hidden_dim
     return nn.Sequential(*layers, nn.Linear(in_dim, out_dim))
-
-
-class PlaceQueue(nn.Module):
-    """The last places that a model was trained on, as negatives of a contrastive loss. A ring buffer.
-
-    The queue starts empty. Its content belongs to checkpoints, because all of it is in buffers.
-
-    Attributes:
-        lonlat: longitude and latitude in degrees. float64 [capacity, 2]
-        groups: ids of the objects and of the tag sets at the places. int64 [capacity, 2]
-        pushed: number of places that were pushed so far. int64 scalar
-
-    Args:
-        capacity: maximum number of places.
-    """
-
-    lonlat: Tensor
-    groups: Tensor
-    pushed: Tensor
-
-    def __init__(self, capacity: int) -> None:
-        super().__init__()
-        self.register_buffer("lonlat", torch.zeros(capacity, 2, dtype=torch.float64))
-        self.register_buffer("groups", torch.zeros(capacity, 2, dtype=torch.int64))
-        self.register_buffer("pushed", torch.zeros((), dtype=torch.int64))
-
-    def __len__(self) -> int:
-        """Number of places in the queue. Waits for a GPU."""
-        return min(int(self.pushed), len(self.lonlat))
-
-    def filled(self) -> Tensor:
-        """Returns True for each slot that holds a place. bool [capacity]"""
-        return torch.arange(len(self.lonlat), device=self.pushed.device) < self.pushed
-
-    @torch.no_grad()
-    def push(self, lonlat: Tensor, groups: Tensor) -> None:
-        """Adds places. They replace the oldest places if the queue is full.
-
-        Args:
-            lonlat: longitude and latitude in degrees. float64 [n, 2]
-            groups: ids of the objects and of the tag sets at the places. int64 [n, 2]
-        """
-        capacity = len(self.lonlat)
-        if not capacity:
-            return
-        skipped = max(len(lonlat) - capacity, 0)
-        slots = (self.pushed + torch.arange(skipped, len(lonlat), device=self.pushed.device)) % capacity
-        self.lonlat[slots] = lonlat[skipped:]
-        self.groups[slots] = groups[skipped:]
-        self.pushed += len(lonlat)
-
-
-def unit(x: Tensor) -> Tensor:
-    """Scales vectors to length 1, in float32 or better. A vector of zeros stays. [..., D] -> [..., D]"""
-    return F.normalize(x if x.dtype == torch.float64 else x.float(), dim=-1)

@@ -27,7 +27,7 @@ from geojepa_cli.errors import DataError
 from geojepa_cli.models.base import TagList
 from geojepa_cli.models.gair.losses import gair_losses
 from geojepa_cli.models.gair.queries import Queries, draw_queries, hash_tags, split_rows, tag_sets
-from geojepa_cli.nn.location import unit
+from geojepa_cli.nn.losses.contrastive import unit
 from geojepa_cli.store.batch import TileBatch
 
 

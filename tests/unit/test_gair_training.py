@@ -28,7 +28,7 @@ from geojepa_cli.models.gair.queries import place_points
 from geojepa_cli.models.gair.vectors import embed_batch, entity_vectors, ground_vectors, tile_tokens
 from geojepa_cli.models.published import save_model
 from geojepa_cli.models.registry import open_published
-from geojepa_cli.nn.location import unit
+from geojepa_cli.nn.losses.contrastive import unit
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.train import loop
 from geojepa_cli.train.data import TrainingData

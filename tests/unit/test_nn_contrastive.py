@@ -7,8 +7,7 @@ import pytest
 import torch
 from scipy.special import logsumexp
 
-from geojepa_cli.nn.location import unit
-from geojepa_cli.nn.losses.contrastive import info_nce_pairs, info_nce_queue, share_first
+from geojepa_cli.nn.losses.contrastive import info_nce_pairs, info_nce_queue, share_first, unit
 
 Q, C, E, TAU = 12, 20, 6, 0.07
 

@@ -22,13 +22,13 @@ from geojepa_cli.nn.location import (
     UNIT_M,
     FourierFeatures,
     LocationEncoder,
-    PlaceQueue,
     are_near,
     equal_earth,
     spherical_harmonics,
-    unit,
     unit_vectors,
 )
+from geojepa_cli.nn.losses.contrastive import unit
+from geojepa_cli.nn.place_queue import PlaceQueue
 
 LUND = (13.19, 55.70)
 

@@ -12,8 +12,9 @@ from geojepa_cli.models.gair.overhead import OverheadEncoder, pool_tokens
 from geojepa_cli.models.gair.queries import Queries
 from geojepa_cli.nn.inr import LocalInterpolation
 from geojepa_cli.nn.layouts import PackedLayout
-from geojepa_cli.nn.location import LocationEncoder, PlaceQueue
+from geojepa_cli.nn.location import LocationEncoder
 from geojepa_cli.nn.packing import cu_from_lengths, ragged_arange
+from geojepa_cli.nn.place_queue import PlaceQueue
 from geojepa_cli.nn.tokens.ground import EntityGround
 from geojepa_cli.store.batch import TileBatch
 

@@ -9,8 +9,9 @@ from torch import Tensor
 from geojepa_cli.config.gair import GairLossConfig
 from geojepa_cli.models.gair.gair import GairOutput
 from geojepa_cli.models.gair.queries import Queries
-from geojepa_cli.nn.location import PlaceQueue, are_near, unit
-from geojepa_cli.nn.losses.contrastive import info_nce_pairs, info_nce_queue, share_first
+from geojepa_cli.nn.location import are_near
+from geojepa_cli.nn.losses.contrastive import info_nce_pairs, info_nce_queue, share_first, unit
+from geojepa_cli.nn.place_queue import PlaceQueue
 
 OBJECT, TAGS = 0, 1  # columns of groups
 

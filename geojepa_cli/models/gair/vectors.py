@@ -12,7 +12,7 @@ from geojepa_cli.models.gair.gair import EMPTY_IMAGES, Gair, Ground
 from geojepa_cli.models.gair.overhead import tile_parts
 from geojepa_cli.models.gair.queries import images_of_tiles, outlines_of, place_points
 from geojepa_cli.nn.geometry.points import Draws, draw_points
-from geojepa_cli.nn.location import unit
+from geojepa_cli.nn.losses.contrastive import unit
 from geojepa_cli.nn.packing import segment_ids
 from geojepa_cli.store.batch import TileBatch
 

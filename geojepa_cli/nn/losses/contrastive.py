@@ -7,6 +7,7 @@ with the same tags, or of a place a few metres away. It is left out of the sum o
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -57,3 +58,8 @@ def share_first(queries: Tensor, keys: Tensor, left_out: Tensor) -> Tensor:
     others = scores.masked_fill(left_out | own, float("-inf"))
     first = scores.diagonal() > torch.cat([others, others.new_full((len(others), 1), float("-inf"))], 1).amax(1)
     return first.float().sum() / max(len(queries), 1)
+
+
+def unit(x: Tensor) -> Tensor:
+    """Scales vectors to length 1, in float32 or better. A vector of zeros stays. [..., D] -> [..., D]"""
+    return F.normalize(x if x.dtype == torch.float64 else x.float(), dim=-1)
