@@ -18,12 +18,13 @@ from painted_store import (
     write_painted,
 )
 
+from geojepa_cli.config.load import load_run_config
 from geojepa_cli.config.modality import Modality
 from geojepa_cli.config.names import METRICS
 from geojepa_cli.errors import DataError
 from geojepa_cli.models.base import FrozenInputs
 from geojepa_cli.models.gair import queries as queries_module
-from geojepa_cli.models.gair.pretraining import GairPretraining
+from geojepa_cli.models.gair.pretraining import GairPretraining, build
 from geojepa_cli.models.gair.queries import place_points
 from geojepa_cli.models.gair.vectors import embed_batch, entity_vectors, ground_vectors, tile_tokens
 from geojepa_cli.models.published import save_model
@@ -188,3 +189,27 @@ def test_a_run_with_other_settings_of_the_loop_ends_near_the_same_loss(
         train(model, data, config.train, tmp_path / name, 0)
         last.append(read_metrics(tmp_path / name / METRICS)[-1]["loss"])
     assert last[1] == pytest.approx(last[0], rel=1e-6 if "recompute" in setting else 0.1)
+
+
+def test_the_preset_of_the_publication_has_its_sizes_and_losses() -> None:
+    config: Any = load_run_config("paper-gair")
+    model, loss, run = config.model, config.loss, config.train
+    assert (model.embed_dim, model.depth, model.num_heads, model.mlp_ratio) == (768, 12, 16, 4)
+    assert (model.decoder, model.pooling, model.location_sigmas) == ("linear", "mean", (1, 16, 256))
+    assert (model.location_features, model.location_dim, model.location_layers) == (256, 1024, 3)
+    assert (loss.temperature, loss.queue, loss.anchor_weight) == (0.07, 4096, 0.2)
+    assert (loss.image_weight, loss.location_weight) == (0.5, 0.5)
+    assert (loss.false_negative_m, loss.equal_tags) == (0, False)
+    assert (run.lr, run.beta1, run.beta2, run.weight_decay) == (1.44e-4, 0.9, 0.95, 0.05)
+    assert (run.schedule, run.epochs, run.accumulation) == ("cosine", 300, 96)
+    assert run.warmup * run.epochs == pytest.approx(10, abs=0.1)
+    images = run.batch_tokens / (model.tokens_per_image + 60)  # with some dozen entities per tile
+    assert images == pytest.approx(256, rel=0.05)
+
+
+def test_the_preset_of_the_publication_trains(painted: Painted, tmp_path: Path) -> None:
+    config = gair_config("train.accumulation=1", "train.precision=float32", preset="paper-gair")
+    data = open_painted(painted.folder, config)
+    train(build(config, data.inputs, 0), data, config.train, tmp_path, 0)
+    lines = read_metrics(tmp_path / METRICS)
+    assert lines[-1]["step"] == 6 and 0 < lines[-1]["anchor"] < 2
