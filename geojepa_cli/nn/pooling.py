@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from geojepa_cli.nn.packing import lengths_of, segment_ids
-from geojepa_cli.store.tile_parts import TileParts
+
+TileParts = tuple[tuple[str, int], ...]  # name and width of each part, as in `store/tile_parts.py`
 
 
 def max_mean(x: Tensor, cu_seqlens: Tensor) -> Tensor:
