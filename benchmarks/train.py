@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -30,6 +29,7 @@ from typing import Any
 
 import torch
 from geometry_vectors import geometry_files
+from machine import gemm_peak, memory_bytes, wait_for
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -48,8 +48,6 @@ from geojepa_cli.train.data import TrainingData
 from geojepa_cli.train.loop import _Run
 from geojepa_cli.train.steps import Prepared
 
-GEMM_SIZES = ((2048, 2048, 2048), (4096, 4096, 4096), (8192, 1536, 384), (8192, 8192, 8192))
-GEMM_S = 0.4  # seconds per matrix product
 ROUNDS = 4  # steps are measured in so many parts, with matrix products before each part
 
 
@@ -80,16 +78,16 @@ def measure(config: PretrainConfig, data: TrainingData, folder: Path, options: a
     try:
         for _ in range(options.warmup):
             run._step(steps)
-        _wait(data.device)
+        wait_for(data.device)
         model.count = Count()
         before, peak, seconds, done = (run.progress.tokens, run.progress.tiles), 0.0, 0.0, 0
         for _ in range(ROUNDS):
-            peak = max(peak, gemm_peak(data.device, config))
+            peak = max(peak, gemm_peak(data.device, half=config.train.precision == "bfloat16"))
             started, goal = time.perf_counter(), done + -(-options.steps // ROUNDS)
             while done < goal or time.perf_counter() - started < options.seconds / ROUNDS:
                 run._step(steps)
                 done += 1
-            _wait(data.device)
+            wait_for(data.device)
             seconds += time.perf_counter() - started
         run._check()
         if options.profile:
@@ -107,7 +105,7 @@ def measure(config: PretrainConfig, data: TrainingData, folder: Path, options: a
         "gflops": (count.flops + done * optimiser) / seconds / 1e9,
         "gemm_peak_gflops": peak,
         "padding_share": 1.0 - count.rows / max(count.padded_rows, 1),
-        "peak_memory_gb": _memory(data.device) / 1e9,
+        "peak_memory_gb": memory_bytes(data.device) / 1e9,
         "steps": done,
         "seconds": seconds,
         "loss": run.last_loss,
@@ -121,7 +119,7 @@ def profile(run: _Run, steps: Ahead[Prepared], path: Path) -> None:
     with torch.profiler.profile(activities=activities) as found:
         for _ in range(3):
             run._step(steps)
-        _wait(run.data.device)
+        wait_for(run.data.device)
     order = "self_cuda_time_total" if run.data.device.type == "cuda" else "self_cpu_time_total"
     averages = found.key_averages()
     tables = [averages.table(sort_by=name, row_limit=40) for name in (order, "self_cpu_time_total")]
@@ -191,37 +189,6 @@ def _rows(batch: JepaInput) -> tuple[int, int]:
     if batch.places.box.is_cuda:
         return rows, rows  # the kernel for sequences of different lengths needs no padding
     return rows, sum(len(x.padded.keys.source) for x in layouts)
-
-
-def gemm_peak(device: torch.device, config: PretrainConfig) -> float:
-    """Returns the speed of the fastest of several large matrix products, in 10⁹ operations per second."""
-    half = config.train.precision == "bfloat16"
-    best = 0.0
-    for m, n, k in GEMM_SIZES if device.type == "cuda" else GEMM_SIZES[:3]:
-        a, b = torch.randn(m, k, device=device), torch.randn(k, n, device=device)
-        if half:
-            a, b = a.bfloat16(), b.bfloat16()
-        a @ b
-        _wait(device)
-        started, done = time.perf_counter(), 0
-        while time.perf_counter() - started < GEMM_S:
-            for _ in range(10 if device.type == "cuda" else 1):
-                a @ b
-                done += 1
-            _wait(device)
-        best = max(best, done * 2.0 * m * n * k / (time.perf_counter() - started) / 1e9)
-    return best
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
-def _memory(device: torch.device) -> float:
-    if device.type == "cuda":
-        return float(torch.cuda.max_memory_allocated(device))
-    return 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _files(options: argparse.Namespace) -> tuple[list[Path], list[Path], list[Path | None]]:

@@ -210,6 +210,23 @@ def from_tiles_local(z: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike, xy: n
     return np.stack(frame.to_lonlat(metres[:, 0], metres[:, 1]), axis=-1)
 
 
+def tile_uv(z: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike, lonlat: npt.ArrayLike) -> Floats:
+    """Returns the positions of places in the images of tiles, which are in the Web Mercator projection (EPSG:3857).
+
+    Args:
+        z, x, y: tile of each place, [n].
+        lonlat: longitude and latitude of each place in degrees, [n, 2].
+
+    Returns:
+        (u, v) of each place, float64 [n, 2]: u is 0 at the west side of the tile and 1 at its east side, v is 0 at the
+        north side and 1 at the south side. Places outside the tile have values below 0 or above 1.
+    """
+    places, size = np.asarray(lonlat, np.float64), np.exp2(np.asarray(z, np.float64))
+    column = (places[:, 0] + 180.0) / 360.0 * size
+    row = (1.0 - np.arcsinh(np.tan(np.radians(places[:, 1]))) / np.pi) / 2.0 * size
+    return np.stack([column - np.asarray(x, np.float64), row - np.asarray(y, np.float64)], axis=-1)
+
+
 def _corner(z: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Floats, Floats]:
     """Returns the longitude and the latitude of the north-west corner of each tile, in degrees."""
     size = np.exp2(np.asarray(z, np.float64))

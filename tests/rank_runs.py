@@ -10,9 +10,11 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import torch
+from painted_store import start_gair
 from safetensors.torch import save_file
 from training import config_of, open_data
 
@@ -34,6 +36,7 @@ class Run:
     Attributes:
         folder: folder of the run, in which it may be resumed.
         settings: changes of the small configuration.
+        painted: train GAIR on a painted region instead of GeoJEPA on a random one.
         killed_at: number of completed steps after which all processes end without saving; None: never.
         signalled_at: number of completed steps after which the last process receives SIGTERM; None: never.
     """
@@ -42,6 +45,7 @@ class Run:
     settings: list[str]
     killed_at: int | None = None
     signalled_at: int | None = None
+    painted: bool = False
 
 
 class Killed(BaseException):
@@ -50,10 +54,16 @@ class Killed(BaseException):
 
 def run_one(run: Run, region: Path, ranks: Ranks) -> Result | None:
     """Runs or resumes a training run. Saves weights and result; returns None if the run was killed."""
-    config, folder = config_of(*run.settings), Path(run.folder)
+    folder = Path(run.folder)
     folder.mkdir(exist_ok=True, parents=True)
-    data = open_data(region, config)
-    model = build(config, data.inputs, 0)
+    model: Any
+    config: Any
+    if run.painted:
+        model, data, config = start_gair(region, *run.settings)
+    else:
+        config = config_of(*run.settings)
+        data = open_data(region, config)
+        model = build(config, data.inputs, 0)
     if ranks.rank:
         with torch.no_grad():
             next(model.module.parameters()).neg_()  # process 0 shares its weights

@@ -78,6 +78,9 @@ fi
 if [ "$mode" = "--test" ]; then
   .venv/bin/python tools/npm_files.py maplibre-gl
   .venv/bin/python tools/npm_files.py axe-core
+  # A location encoder with its weights, to compare with. Its requirements are not needed, and conflict with ours.
+  .venv/bin/python -c 'import sys; from importlib.util import find_spec; sys.exit(find_spec("geoclip") is None)' ||
+    .venv/bin/python -m pip install -q --no-compile --no-deps geoclip==1.3.0
 elif command -v npm >/dev/null; then
   .venv/bin/python tools/npm_files.py maplibre-gl || echo 'without the map library, `geojepa explore` does not work' >&2
 fi

@@ -14,11 +14,11 @@ from geojepa_cli.config.schema import MAX_DEPTH, MAX_WIDTH, TrainConfig
 from geojepa_cli.config.section import ConflictError, Section
 
 MAX_COLUMNS = 1_000_000
-_OF_TARGET_ENCODERS = ("ema_momentum", "ema_momentum_end")  # training settings
-_OF_TRANSFORMERS = ("compile", "recompute")
+OF_TARGET_ENCODERS = ("ema_momentum", "ema_momentum_end")  # training settings
+OF_TRANSFORMERS = ("compile", "recompute")
 
 
-def _check_unused(train: TrainConfig, family: str, keys: Sequence[str]) -> None:
+def check_unused(train: TrainConfig, family: str, keys: Sequence[str]) -> None:
     """Raises a ConflictError if one of the training settings `keys`, which the model does not use, was changed."""
     for key in keys:
         if getattr(train, key) != TrainConfig.model_fields[key].default:
@@ -70,7 +70,7 @@ class TagAEConfig(_TagsOnlyConfig):
 
     @model_validator(mode="after")
     def _check(self) -> TagAEConfig:
-        _check_unused(self.train, self.family, _OF_TARGET_ENCODERS + _OF_TRANSFORMERS)
+        check_unused(self.train, self.family, OF_TARGET_ENCODERS + OF_TRANSFORMERS)
         return self
 
 
@@ -133,5 +133,5 @@ class LmaeConfig(_TagsOnlyConfig):
 
     @model_validator(mode="after")
     def _check(self) -> LmaeConfig:
-        _check_unused(self.train, self.family, _OF_TARGET_ENCODERS)
+        check_unused(self.train, self.family, OF_TARGET_ENCODERS)
         return self

@@ -38,6 +38,15 @@ IMAGES: Needs = frozenset({Modality.IMAGE, Modality.IMAGE_TOKENS})  # a model th
 TOKEN_MODALITIES = (Modality.TAGS, Modality.IMAGE)  # modalities with tokens; the order is that of their ids
 
 
+def sees_only_images(needs: Needs) -> bool:
+    """Returns True if the vectors of a model depend on images and on nothing else, except where entities are.
+
+    Args:
+        needs: modalities that the model reads.
+    """
+    return bool(needs & IMAGES) and needs <= IMAGES | {Modality.NODES}
+
+
 def count_numbers(modalities: Iterable[Modality]) -> int:
     """Returns the number of modality ids for which a model has weights: the highest id of its tokens, plus one.
 

@@ -20,11 +20,12 @@ from geojepa_cli import hints
 from geojepa_cli.config.modality import IMAGES, Modality
 from geojepa_cli.console import Meter
 from geojepa_cli.errors import DataError
+from geojepa_cli.evaluate.embedded_columns import entity_columns
 from geojepa_cli.models.base import BatchVectors, Embedder
 from geojepa_cli.store import csr
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.csr import Rows
-from geojepa_cli.store.embeddings import FILE, write_embeddings
+from geojepa_cli.store.embeddings import FILE, PLACE, write_embeddings
 from geojepa_cli.store.sampler import TokenBudgetSampler
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.tensors import read_tensors, save_tensors
@@ -128,6 +129,7 @@ class _Region:
         image_tokens: number of tokens of a frozen image encoder per image; 0 if the model reads none.
         tile_width, entity_width: number of dimensions of the model's tile vectors and entity vectors.
         tile_parts: name and width of each part of a tile vector; empty if it has no known parts.
+        place_width: number of dimensions of the vectors of the locations of entities; 0 if the model has none.
     """
 
     def __init__(self, store: TileStore, view: View, embedder: Embedder, device: torch.device) -> None:
@@ -139,6 +141,7 @@ class _Region:
         widths = self._encode(self.read(self._fullest()))
         self.tile_width, self.entity_width = widths.tiles.shape[1], widths.entities.shape[1]
         self.tile_parts = widths.tile_parts
+        self.place_width = 0 if widths.places is None else widths.places.shape[1]
 
     def read(self, tiles: Rows) -> TileBatch:
         """Reads a batch of tiles with the inputs that the model needs, such as images."""
@@ -151,21 +154,23 @@ class _Region:
         """
         has_images = batch.image_tiles is not None and len(batch.image_tiles) > 0
         if not batch.n_tokens and not has_images:
-            return BatchVectors(
-                torch.zeros(0, self.entity_width, dtype=torch.float16), torch.zeros(batch.n_tiles, self.tile_width)
-            )
+            none = [torch.zeros(0, width, dtype=torch.float16) for width in (self.entity_width, self.place_width)]
+            tiles = torch.zeros(batch.n_tiles, self.tile_width)
+            return BatchVectors(none[0], tiles, places=none[1] if self.place_width else None)
         return self._encode(batch)
 
     @torch.inference_mode()
     def _encode(self, batch: TileBatch) -> BatchVectors:
         found = self.embedder.encode(batch.to(self.device))
         stored = {"tile": found.tiles.float(), "entity": found.entities.half()}
+        stored |= {} if found.places is None else {"place": found.places.half()}
         for name, vectors in stored.items():
             if not bool(torch.isfinite(vectors).all()):
                 raise DataError(
                     f"the model returned {name} vectors with values that are not finite", hints.run("pretrain")
                 )
-        return BatchVectors(stored["entity"].cpu(), stored["tile"].cpu(), tile_parts=found.tile_parts)
+        places = stored["place"].cpu() if "place" in stored else None
+        return BatchVectors(stored["entity"].cpu(), stored["tile"].cpu(), tile_parts=found.tile_parts, places=places)
 
     def _fullest(self) -> Rows:
         """Returns the tile with the most entities. If no tile has an entity, returns a tile with an image."""
@@ -202,7 +207,8 @@ class Chunks(Sequence[Columns]):
         if vectors is None:
             raise DataError(f"`{self._path(number)}` was changed or deleted during the run", hints.again())
         tiles, lengths = self._tiles(number)
-        columns = _columns(self._region.store, self._region.store.read(self._region.view, tiles), lengths)
+        columns = entity_columns(self._region.store, self._region.store.read(self._region.view, tiles), lengths)
+        columns |= {} if vectors.places is None else {PLACE: vectors.places.numpy()}
         return {**columns, "tile/vector": vectors.tiles.numpy(), "entity/vector": vectors.entities.numpy()}
 
     def make(self, number: int) -> None:
@@ -212,13 +218,14 @@ class Chunks(Sequence[Columns]):
         tiles, lengths = self._tiles(number)
         vectors = _embed(self._region, tiles, lengths)
         tensors = {"tiles": vectors.tiles, "entities": vectors.entities}
+        tensors |= {} if vectors.places is None else {"places": vectors.places}
         save_tensors(self._path(number), tensors, {"of": self._identity(number)})
 
     def join(self, path: Path) -> dict[str, int]:
         """Writes `embeddings.h5` from all chunks, and deletes their files. Returns the counts of `embed_chunks`."""
         tile_width, width = self._region.tile_width, self._region.entity_width
         attributes = {**self._attributes, "tile_parts": write_parts(self._region.tile_parts)}
-        write_embeddings(path, self, attributes, tile_width, width)
+        write_embeddings(path, self, attributes, tile_width, width, self._region.place_width)
         shutil.rmtree(self._folder)
         return {"tiles": self.n_tiles, "entities": int(self._region.lengths.sum()), "width": width}
 
@@ -233,12 +240,14 @@ class Chunks(Sequence[Columns]):
             "tiles": (torch.float32, (len(tiles), self._region.tile_width)),
             "entities": (torch.float16, (int(lengths.sum()), self._region.entity_width)),
         }
+        if self._region.place_width:
+            shapes["places"] = (torch.float16, (int(lengths.sum()), self._region.place_width))
         found = {name: (tensor.dtype, tuple(tensor.shape)) for name, tensor in tensors.items()}
         if found != shapes or metadata.get("of") != self._identity(number):
             return None
         if not all(bool(torch.isfinite(tensor).all()) for tensor in tensors.values()):
             return None
-        return BatchVectors(tensors["entities"], tensors["tiles"])
+        return BatchVectors(tensors["entities"], tensors["tiles"], places=tensors.get("places"))
 
     def _identity(self, number: int) -> str:
         """Returns a hash of the inputs of a chunk: model, tiles, hidden entities and hidden tags."""
@@ -266,27 +275,10 @@ def _embed(region: _Region, tiles: Rows, lengths: Rows) -> BatchVectors:
     parts = [region.encode(region.read(rows)) for rows in sampler.plan(0)]
     places = np.empty(len(order), np.int64)
     places[order] = np.arange(len(order))
-    entities = csr.children(csr.offsets(lengths[order]), places)
+    entities = torch.from_numpy(csr.children(csr.offsets(lengths[order]), places))
+    located = [part.places for part in parts if part.places is not None]
     return BatchVectors(
-        torch.cat([part.entities for part in parts])[torch.from_numpy(entities)],
+        torch.cat([part.entities for part in parts])[entities],
         torch.cat([part.tiles for part in parts])[torch.from_numpy(places)],
+        places=torch.cat(located)[entities] if located else None,
     )
-
-
-def _columns(store: TileStore, batch: TileBatch, lengths: Rows) -> dict[str, NDArray[Any]]:
-    """Returns the columns of `embeddings.h5` for the tiles of a batch, except the columns with vectors."""
-    zxy = batch.tile_zxy.numpy()
-    area, length = batch.area_m2.numpy(), batch.length_m.numpy()
-    return {
-        "tile/z": zxy[:, 0].astype(np.uint8),
-        "tile/x": zxy[:, 1].astype(np.uint32),
-        "tile/y": zxy[:, 2].astype(np.uint32),
-        "tile/row": batch.tile_rows.numpy().astype(np.uint32),
-        "entity/osm_type": batch.osm_type.numpy(),
-        "entity/osm_id": batch.osm_id.numpy(),
-        "entity/osm_version": store.piece_versions(batch.piece_rows.numpy()),
-        "entity/piece": batch.piece_rows.numpy().astype(np.uint64),
-        "entity/size": np.where(area > 0, area, length).astype(np.float32),
-        "entity/tile": np.repeat(np.arange(len(lengths), dtype=np.uint32), lengths),
-        "entity/cu_seqlens": csr.offsets(lengths).astype(np.uint64),
-    }

@@ -7,6 +7,7 @@ from typing import Any
 
 from geojepa_cli.config.baselines import LmaeConfig, TagAEConfig
 from geojepa_cli.config.families import TileConfig
+from geojepa_cli.config.gair import GairConfig, GairModelConfig
 from geojepa_cli.config.images import DRAWN_ATTRIBUTION, DRAWN_LABEL, RANDOM_LABEL
 from geojepa_cli.config.labels import FIRST_WEIGHTS
 from geojepa_cli.config.modality import Modality
@@ -19,6 +20,11 @@ _METRICS = (
     "hidden",
     "visible",
     "prediction",
+    "ground_to_image",
+    "image_to_ground",
+    "ground_to_location",
+    "image_to_location",
+    "first",
     "rankme_tiles",
     "rankme_tokens",
     "std_tiles",
@@ -88,6 +94,8 @@ def _model_lines(config: TileConfig) -> list[str]:
         return _tag_ae_lines(config)
     if isinstance(config, LmaeConfig):
         return _lmae_lines(config)
+    if isinstance(config, GairConfig):
+        return _gair_lines(config)
     return _jepa_lines(config)
 
 
@@ -118,6 +126,27 @@ def _lmae_lines(config: LmaeConfig) -> list[str]:
         f"- Tile vector: {pooled}",
         f"- Entity vector: the encoder's token, {model.embed_dim} values",
         f"- Encoder: {model.depth} layers, {model.embed_dim} wide, {model.num_heads} heads; input: tags",
+    ]
+
+
+def _gair_lines(config: GairConfig) -> list[str]:
+    model = config.model
+    pooled = {"mean": "mean", "max_mean": "max ‖ mean"}[model.pooling]
+    scales = ", ".join(f"{sigma:g}" for sigma in model.location_sigmas)
+    features = f"Fourier features of the scales {scales}"
+    if model.location_encoding == "harmonics":
+        features = f"spherical harmonics to degree {model.harmonics_degree}"
+    return [
+        "GAIR: reads an image at any point, and aligns it with the map entities there and with the location (Liu et "
+        "al. 2025). Made with `geojepa pretrain`.",
+        "",
+        f"- Tile vector: {pooled} over the overhead encoder's tokens, {model.tile_width} values",
+        f"- Entity vector: read from the image at the entity, decoder `{model.decoder}`, {model.embed_dim} values; it "
+        "does not depend on the entity's tags",
+        f"- Place vector of an entity: from its longitude and latitude alone, {model.embed_dim} values",
+        f"- Overhead encoder: {model.depth} layers, {model.embed_dim} wide, {model.num_heads} heads; "
+        f"{model.grid} × {model.grid} cells per image",
+        f"- Ground encoder: tags, kind and size of an entity; location encoder: {features}",
     ]
 
 
@@ -164,6 +193,8 @@ def drawn_lines(attribution: Sequence[str]) -> list[str]:
 def tile_width(config: TileConfig) -> int:
     """Returns the number of values of a tile vector of a model with this configuration."""
     model = config.model
+    if isinstance(model, GairModelConfig):
+        return model.tile_width
     if isinstance(model, ModelConfig):
         return _POOLINGS[model.pooling][1] * model.embed_dim + model.summary_dim + model.sketch_dim
     if isinstance(config, LmaeConfig) and config.model.pooling == "max_mean":

@@ -94,6 +94,7 @@ def _readme(source: ModelSource) -> str:
             source.regions,
             source.attribution,
             source.figures,
+            config.family,
         ),
         card,
     )

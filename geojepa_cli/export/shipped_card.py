@@ -132,6 +132,7 @@ def card_header(
     regions: Sequence[str],
     attribution: Sequence[str],
     figures: Sequence[Figure],
+    family: str = "jepa",
 ) -> dict[str, Any]:
     """Returns the header of a model card.
 
@@ -146,11 +147,12 @@ def card_header(
         regions: names of the regions that the model was trained on.
         attribution: attribution lines of the training data.
         figures: measured scores.
+        family: name of the model's architecture.
     """
     header: dict[str, Any] = {
         "license": license_,
         "library_name": "geojepa",
-        "tags": ["openstreetmap", "geospatial", "jepa", "self-supervised", "embeddings"],
+        "tags": ["openstreetmap", "geospatial", family, "self-supervised", "embeddings"],
         "datasets": ["openstreetmap"],
         "metrics": sorted({figure.metric for figure in figures}),
         "provider": "geojepa",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from geojepa_cli.config.baselines import TagAEConfig
 from geojepa_cli.config.families import RunConfig
+from geojepa_cli.config.gair import GairConfig
 from geojepa_cli.config.geometry import GeometryConfig
 from geojepa_cli.config.modality import Modality
 from geojepa_cli.config.schema import IMAGE_PX, ModelConfig, PretrainConfig
@@ -18,6 +19,7 @@ from geojepa_cli.export.stac import LICENSE, UNKNOWN_DATES, VERSION, Json, inter
 MLM = "https://stac-extensions.github.io/mlm/v1.5.0/schema.json"
 _ARCHITECTURES = {
     "jepa": "GeoJEPA",
+    "gair": "GAIR",
     "polygon_gnn": "PolygonGNN",
     "tag_ae": "TagAE",
     "tagformer_lmae": "TagformerLMAE",
@@ -91,6 +93,8 @@ def model_item(model: PublishedModel, weights: str, more: Mapping[str, Json] | N
 def _inputs(config: RunConfig) -> list[Json]:
     if isinstance(config, PretrainConfig):
         return _jepa_inputs(config.model)
+    if isinstance(config, GairConfig):
+        return [_image(), _tensor("nodes of entities", "input", [-1, 2], ["node", "coordinate"])]
     if isinstance(config, GeometryConfig):
         return [_tensor("nodes of a polygon", "input", [-1, 2], ["node", "coordinate"])]
     if isinstance(config, TagAEConfig):
@@ -109,15 +113,21 @@ def _jepa_inputs(model: ModelConfig) -> list[Json]:
         axes = ["batch", "token", "embedding"]
         found.append(_tensor(f"image tokens of {model.image_encoder}", "input", [-1, form.tokens, form.dim], axes))
     elif Modality.IMAGE in model.modalities:
-        shape, axes = [-1, 3, IMAGE_PX, IMAGE_PX], ["batch", "channel", "height", "width"]
-        found.append(_tensor("red, green and blue of an aerial image", "input", shape, axes, "uint8"))
+        found.append(_image())
     return found
+
+
+def _image() -> Json:
+    shape, axes = [-1, 3, IMAGE_PX, IMAGE_PX], ["batch", "channel", "height", "width"]
+    return _tensor("red, green and blue of an aerial image", "input", shape, axes, "uint8")
 
 
 def _outputs(config: RunConfig) -> list[Json]:
     width = config.model.dim if isinstance(config, GeometryConfig) else config.model.embed_dim
     found = [] if isinstance(config, GeometryConfig) else [("tile vector", tile_width(config), ["batch", "embedding"])]
     found.append(("entity vector", width, ["token", "embedding"]))
+    if isinstance(config, GairConfig):
+        found.append(("place vector of an entity", width, ["token", "embedding"]))
     tasks = {"tasks": ["similarity-search"]}
     return [tasks | _tensor(name, "result", [-1, size], axes) for name, size, axes in found]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -106,12 +106,15 @@ class BatchVectors:
         tiles: one vector per tile. float [B, W]
         patches: one vector per image patch, for monitoring. None if the model has no tokens of patches. float [P, D]
         tile_parts: name and width of each part of a tile vector, in order; empty if a tile vector has no known parts
+        places: one vector of the location of each entity, in the order of the batch. None if the model has no location
+            encoder. float [T, E]
     """
 
     entities: Tensor
     tiles: Tensor
     patches: Tensor | None = None
     tile_parts: TileParts = ()
+    places: Tensor | None = None
 
 
 class Embedder(Protocol):
@@ -147,11 +150,29 @@ class StepLosses:
         parts: dict of the total loss and its terms, for the training log. The total loss has the key `loss`. All values
             are scalars without gradient.
         tokens: number of tokens in the batch.
+        rows: integers that the model wants from all batches of a step, see `Collecting`. None: no such integers.
+            int64 [n, k]
     """
 
     loss: Tensor
     parts: Mapping[str, Tensor]
     tokens: int
+    rows: Tensor | None = None
+
+
+@runtime_checkable
+class Collecting(Protocol):
+    """Interface of a `Pretrainable` that keeps data of earlier steps, such as a queue of negatives."""
+
+    def collect(self, rows: Tensor) -> None:
+        """Receives the rows (`StepLosses.rows`) of all batches of a step, in the order of the batches.
+
+        Called after each optimiser step. Every process of the run gets the rows of the batches of all processes, so the
+        trained model does not depend on the number of processes.
+
+        Args:
+            rows: rows of all batches, on the model's device. int64 [n, k]
+        """
 
 
 class Batch(Protocol):

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from geojepa_cli.config.baselines import LmaeConfig, TagAEConfig
 from geojepa_cli.config.families import RunConfig
+from geojepa_cli.config.gair import GairConfig
 from geojepa_cli.config.geometry import GeometryConfig
 from geojepa_cli.config.load import dump_config, load_config, load_run_config
 from geojepa_cli.config.names import CONFIG, WEIGHTS
@@ -19,7 +20,7 @@ from geojepa_cli.errors import DataError
 from geojepa_cli.store.tensors import read_tensors, save_tensors
 
 FORMAT = {"format": "geojepa-model-1"}  # only one entry, because safetensors writes entries in arbitrary order
-ConfigT = TypeVar("ConfigT", GeometryConfig, TagAEConfig, LmaeConfig)
+ConfigT = TypeVar("ConfigT", GairConfig, GeometryConfig, TagAEConfig, LmaeConfig)
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 

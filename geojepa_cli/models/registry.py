@@ -51,6 +51,7 @@ class Family(NamedTuple):
 # name of the architecture (`family` of its configuration) -> its code
 FAMILIES: dict[str, Family] = {
     "jepa": Family("geojepa_cli.models.jepa.pretraining:build", "geojepa_cli.models.jepa.embedder:load"),
+    "gair": Family("geojepa_cli.models.gair.pretraining:build", "geojepa_cli.models.gair.embedder:load"),
     "polygon_gnn": Family(
         "geojepa_cli.models.polygon_gnn.pretraining:build", "geojepa_cli.models.polygon_gnn.embedder:load"
     ),

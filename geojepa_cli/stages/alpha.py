@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import hints
+from geojepa_cli.config.modality import sees_only_images
 from geojepa_cli.errors import UsageError
 from geojepa_cli.stages.arguments import elements_of, wrong_type
 from geojepa_cli.stages.embedded_view import check_entity_vectors
@@ -57,12 +58,25 @@ def check_alpha_of(model: Model, alpha: Any) -> float:
     """Checks the weight of the entity alone for a model, and converts it to `float`.
 
     Raises:
-        UsageError: `alpha` is not a number from 0 to 1, or the model has no vectors of entities to shift.
+        UsageError: `alpha` is not a number from 0 to 1, or the model has no vectors of entities, in their tiles and
+            alone.
     """
     found = check_alpha(alpha)
     if found:
         check_entity_vectors(model)
+        check_alone(model)
     return found
+
+
+def check_alone(model: Model) -> None:
+    """Checks that a model has vectors of entities that are alone in a tile.
+
+    Raises:
+        UsageError: the model reads entities from images only.
+    """
+    if sees_only_images(model.needs()):
+        message = f"`{model.name}` reads entities from images, so it has no vector of an entity alone"
+        raise UsageError(message, hints.again(model="tagpool"))
 
 
 def with_alpha(embedder: Embedder, alpha: float) -> Embedder:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from geojepa_cli import hints, native
-from geojepa_cli.config.modality import IMAGES, Modality, Needs
+from geojepa_cli.config.modality import Modality, Needs, sees_only_images
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.stages.alpha import with_alpha
 from geojepa_cli.stages.device import pick_device
@@ -80,7 +80,7 @@ def check_drawings(parts: Sequence[QueryPart], needs: Needs, level: Level) -> No
     for part in parts:
         if not isinstance(part, DrawingPart):
             continue
-        if needs <= IMAGES:
+        if sees_only_images(needs):
             raise UsageError("a model that reads only images cannot encode a drawing", hints.again(model="tagpool"))
         count = len(part.drawing.entities)
         if level == "entity" and count != 1:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from geojepa_cli import hints
 from geojepa_cli.config.images import DRAWN
 from geojepa_cli.config.limits import EntityLimits
-from geojepa_cli.config.modality import IMAGES, Needs
+from geojepa_cli.config.modality import IMAGES, Needs, sees_only_images
 from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.stages.built_tasks import processed_of
 from geojepa_cli.stages.embedding_model import Model
@@ -105,9 +105,9 @@ def check_images(store: TileStore, view: View, needs: Needs) -> None:
         needs: modalities that the model reads.
 
     Raises:
-        DataError: no tile has an image, and the model reads only images.
+        DataError: no tile has an image, and the model reads nothing else.
     """
-    if needs <= IMAGES and not (store.image_rows[view.tiles] >= 0).any():
+    if sees_only_images(needs) and not (store.image_rows[view.tiles] >= 0).any():
         region = store.regions[0].name
         message = f"none of the {len(view.tiles):,} tiles to embed in `{region}` has an image"
         raise DataError(message, hints.run("tile", region=region, imagery=DRAWN))

@@ -11,6 +11,7 @@ from geojepa_cli import console, hints
 from geojepa_cli.config.images import DRAWN
 from geojepa_cli.config.modality import IMAGES
 from geojepa_cli.errors import UsageError
+from geojepa_cli.stages.alpha import check_alone
 from geojepa_cli.stages.arguments import MAX_SEED, wrong_type
 from geojepa_cli.stages.embedded_view import check_entity_vectors
 from geojepa_cli.stages.embedding_model import Model
@@ -152,6 +153,8 @@ def plan_entity_probe(
     chosen = find_regions_to_probe(workspace, model, region, test_region, leave_out)
     for one in chosen.models:
         check_entity_vectors(one)
+        if settings.context or any(settings.alphas):
+            check_alone(one)
         for processed in chosen.regions:
             check_region(workspace, one, processed)
     return EntityPlan(spec, chosen.regions, chosen.tested, chosen.leave_out, chosen.models, settings)

@@ -14,7 +14,7 @@ from geojepa_cli.config.images import (
     GEOEMBED_VERSION,
     RANDOM,
 )
-from geojepa_cli.config.modality import IMAGES, Needs
+from geojepa_cli.config.modality import IMAGES, Needs, sees_only_images
 from geojepa_cli.config.names import NO_ENCODER
 from geojepa_cli.errors import NotFoundError, unknown
 from geojepa_cli.hints import Hint
@@ -233,6 +233,6 @@ def images_to_read(workspace: Workspace, processed: Artifact, needs: Needs) -> A
     """
     if not IMAGES & needs:
         return None
-    if needs <= IMAGES:
+    if sees_only_images(needs):
         return images_of(workspace, [processed])[0]
     return joined_images(workspace, processed)

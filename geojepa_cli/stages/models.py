@@ -162,8 +162,8 @@ def make_model(workspace: Workspace, processed: Sequence[Artifact], run: Trainin
         features = [tag_features(workspace, region) for region in processed]
         images: list[Artifact | None] = [None] * len(processed)
         if IMAGES & config.needs:
-            tags_only = hints.again(set={"model.modalities": "[tags]"})
-            images = images_of(workspace, processed, "the model reads images, but ", tags_only)
+            without = hints.again(set={"model.modalities": "[tags]"}) if isinstance(config, PretrainConfig) else None
+            images = images_of(workspace, processed, "the model reads images, but ", without)
         tokens, source = None, None
         if isinstance(config, PretrainConfig) and config.model.frozen_images is not None:
             config, tokens, source = _with_image_tokens(workspace, images, config, chosen, run.threads)

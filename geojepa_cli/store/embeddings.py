@@ -22,6 +22,8 @@ FILE = "embeddings.h5"
 EMBEDDINGS_SCHEMA = 5
 
 VECTORS = ("tile/vector", "entity/vector")
+PLACE = "entity/place"  # [m, E], vector of the location of an entity; only of models with a location encoder
+PLACE_TYPE = "<f2"
 # Statistics of the vectors: `<column>_<name>`, with D values in a vector.
 STATISTICS: dict[str, str] = {
     "count": "<u8",  # [1], number of vectors that are not all zeros
@@ -31,7 +33,8 @@ STATISTICS: dict[str, str] = {
 EXPECTED = Expected(
     EMBEDDINGS_SCHEMA,
     {name: ColumnSpec((dtype,), (None, None) if name in VECTORS else (None,)) for name, dtype in COLUMNS.items()}
-    | {f"{column}_{name}": ColumnSpec((dtype,)) for column in VECTORS for name, dtype in STATISTICS.items()},
+    | {f"{column}_{name}": ColumnSpec((dtype,)) for column in VECTORS for name, dtype in STATISTICS.items()}
+    | {PLACE: ColumnSpec((PLACE_TYPE,), (None, None), optional=True)},
     {"model": str, "region": str, "tile_parts": str},
 )
 _CHECKED_VALUES = 1 << 24  # number of vector values to check at a time
@@ -46,6 +49,7 @@ class Embeddings(EntityRows):
         region: `name@id` of the region to which the tiles belong.
         n_tiles, n_entities: number of tile vectors and of entity vectors.
         tile_parts: name and width of each part of a tile vector, in order; empty if it has no known parts.
+        has_places: True if the file has the column `entity/place`: vectors of the locations of entities.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -61,6 +65,7 @@ class Embeddings(EntityRows):
         self.path = Path(path)
         columns, attributes = map_columns(self.path, EXPECTED, hints.run("embed"))
         super().__init__(columns)
+        self.has_places = PLACE in self._columns
         self.model, self.region = str(attributes.get("model", "")), str(attributes.get("region", ""))
         self._check()
         try:
@@ -126,9 +131,12 @@ class Embeddings(EntityRows):
                 if not np.array_equal(self[own], region[f"{table}/{source}"][rows]):
                     raise self._damaged(own, f"values that differ from those of `{region.path}`")
 
+    def _names(self) -> list[str]:
+        return [*COLUMNS, *([PLACE] if self.has_places else [])]
+
     def _check(self) -> None:
         ends, tiles = self["entity/cu_seqlens"], self["entity/tile"]
-        for name in COLUMNS:
+        for name in self._names():
             rows = self.n_tiles if name.startswith("tile/") else self.n_entities
             rows = self.n_tiles + 1 if name == "entity/cu_seqlens" else rows
             if len(self[name]) != rows:
@@ -154,7 +162,12 @@ class Embeddings(EntityRows):
 
 
 def write_embeddings(
-    path: Path, chunks: Sequence[Mapping[str, Array]], attributes: Mapping[str, str], tile_width: int, entity_width: int
+    path: Path,
+    chunks: Sequence[Mapping[str, Array]],
+    attributes: Mapping[str, str],
+    tile_width: int,
+    entity_width: int,
+    place_width: int = 0,
 ) -> None:
     """Writes `embeddings.h5` and the statistics of its vectors, from chunks of consecutive tiles.
 
@@ -167,8 +180,10 @@ def write_embeddings(
             `entity/cu_seqlens` are offsets of entities within the chunk: the first entity of the chunk is 0.
         attributes: text attributes to write: `model`, `region`, and `tile_parts` as `write_parts` returns them.
         tile_width, entity_width: length of a tile vector and of an entity vector.
+        place_width: length of the vector of an entity's location. 0: the chunks have no such vectors.
     """
     widths = {"tile/vector": (tile_width,), "entity/vector": (entity_width,)}
+    columns = COLUMNS | ({PLACE: PLACE_TYPE} if place_width else {})
     sizes = [(len(chunk["tile/row"]), len(chunk["entity/tile"])) for chunk in chunks]
     n_tiles, n_entities = sum(n for n, _ in sizes), sum(m for _, m in sizes)
     with h5py.File(path, "w", alignment_threshold=1, alignment_interval=schema.ALIGNMENT) as file:
@@ -176,14 +191,15 @@ def write_embeddings(
         for name, value in attributes.items():
             write_text(file, name, value)
         data = {}
-        for name, dtype in COLUMNS.items():
+        for name, dtype in columns.items():
             rows = n_tiles + 1 if name == "entity/cu_seqlens" else n_tiles if name.startswith("tile/") else n_entities
-            data[name] = file.create_dataset(name, (rows, *widths.get(name, ())), dtype)
+            shape = {**widths, PLACE: (place_width,)}.get(name, ())
+            data[name] = file.create_dataset(name, (rows, *shape), dtype)
         totals = {name: no_vectors(width) for name, (width,) in widths.items()}
         tile, entity = 0, 0
         data["entity/cu_seqlens"][0] = 0
         for chunk, (n, m) in zip(chunks, sizes, strict=True):
-            for name in COLUMNS:
+            for name in columns:
                 values = chunk[name]
                 if name == "entity/cu_seqlens":
                     data[name][tile + 1 : tile + n + 1] = values[1:] + np.uint64(entity)

@@ -54,10 +54,14 @@ class EntityRows:
             UsageError: there is no such column. The message lists the columns.
         """
         if not isinstance(column, str) or column not in self._columns:
-            close = nearest(column, COLUMNS) if isinstance(column, str) else None
-            expected = f"a column ({', '.join(f'`{name}`' for name in COLUMNS)})"
+            close = nearest(column, self._names()) if isinstance(column, str) else None
+            expected = f"a column ({', '.join(f'`{name}`' for name in self._names())})"
             raise wrong_argument("column", column, expected, f'"{close or "tile/vector"}"')
         return self._columns[column]
+
+    def _names(self) -> list[str]:
+        """Names of the columns."""
+        return list(COLUMNS)
 
     @functools.cached_property
     def tile_index(self) -> dict[tuple[int, int, int], int]:

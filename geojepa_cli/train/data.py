@@ -13,6 +13,8 @@ from geojepa_cli import hints
 from geojepa_cli.config.baselines import TagAEConfig
 from geojepa_cli.config.data import DataConfig
 from geojepa_cli.config.families import TileConfig
+from geojepa_cli.config.gair import GairConfig
+from geojepa_cli.config.images import DRAWN
 from geojepa_cli.config.limits import MAX_FOLDS
 from geojepa_cli.config.modality import IMAGES, Modality, Needs
 from geojepa_cli.config.schema import PretrainConfig
@@ -111,7 +113,8 @@ class TrainingData:
             check_geometry(config.model, store.geometry_kind)
         if isinstance(config, PretrainConfig) and store.image_kind is not None:
             check_images(config.model, store.image_kind)
-        view = View.default(store, config.data.min_entities, config.data.max_entities)
+        limits = config.data.min_entities, config.data.max_entities
+        view = View.default(store, *limits, imagery_only=isinstance(config, GairConfig))
         if config.data.fold is not None:
             view = view.restrict(_outside_fold(store, view, config.data), "tiles of the fold or next to it")
         elif config.data.exclude_test_groups:
@@ -119,11 +122,10 @@ class TrainingData:
         if len(view.tiles) == 0:
             raise DataError(f"no tile is left to train on: {_describe_drops(view)}", _widen(store, config))
         # block=1 mixes tiles of all lengths in a batch, which the losses need; attention groups tiles by length anyway
-        budget = config.train.batch_tokens
-        image = config.model.tokens_per_image if isinstance(config, PretrainConfig) else 0
-        sampler = TokenBudgetSampler(view.tiles, store.lengths(view), budget, seed, block=1, tile_cost=image)
-        counted = isinstance(config, TagAEConfig)
-        tags = count_tags(store, view) if counted else TagList(store.keys, store.values)
+        image = config.model.tokens_per_image if isinstance(config, PretrainConfig | GairConfig) else 0
+        sizes = store.lengths(view), config.train.batch_tokens
+        sampler = TokenBudgetSampler(view.tiles, *sizes, seed, block=1, tile_cost=image)
+        tags = count_tags(store, view) if isinstance(config, TagAEConfig) else TagList(store.keys, store.values)
         inputs = FrozenInputs(table, store.geometry_kind, store.image_kind, image_encoder, tags)
         return cls(store, view, inputs, sampler, config.training_needs, split_seed=config.data.split_seed)
 
@@ -253,14 +255,17 @@ def _describe_drops(view: View) -> str:
 def _widen(store: TileStore, config: TileConfig) -> Hint:
     """Returns a hint for the error that no tile is left to train on.
 
-    There are three cases. If the regions have no entities, the hint is `geojepa tile`. If the limits on the number of
-    entities exclude all tiles, the hint is the failed command with wider limits. Otherwise, all remaining tiles are in
-    the test split or near the fold, and the hint is the failed command with the setting that includes them.
+    If the regions have no entities, the hint is `geojepa tile`. If no tile of a model that needs images has one, it is
+    `geojepa tile` with drawn images. If the limits on the number of entities exclude all tiles, the hint is the failed
+    command with wider limits. Otherwise, all remaining tiles are in the test split or near the fold, and the hint is
+    the failed command with the setting that includes them.
     """
     counts = store.lengths(View.default(store, 1, None))
     low, high = config.data.min_entities, config.data.max_entities
     if not len(counts) or not counts.max():
         return hints.run("tile", region=store.regions[0].name)
+    if isinstance(config, GairConfig) and (store.image_rows < 0).all():
+        return hints.run("tile", region=[region.name for region in store.regions], imagery=DRAWN)
     if not ((counts >= low) & (counts <= high)).any():
         return hints.again(set={"data.min_entities": 1, "data.max_entities": max(high, int(counts.max()))})
     if config.data.fold is not None:

@@ -17,7 +17,7 @@ from geojepa_cli.config.names import CHECKPOINT, METRICS
 from geojepa_cli.config.schema import TrainConfig
 from geojepa_cli.console import Meter
 from geojepa_cli.errors import GeojepaError
-from geojepa_cli.models.base import Batch, Pretrainable, StepLosses
+from geojepa_cli.models.base import Batch, Collecting, Pretrainable, StepLosses
 from geojepa_cli.nn.layers.transformer import compile_blocks, recompute_activations
 from geojepa_cli.train.ahead import Ahead
 from geojepa_cli.train.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -183,6 +183,7 @@ class _Run(Generic[BatchT]):
             if group["weight_decay"]:
                 group["weight_decay"] = weight_decay(config, share)
         sums: dict[str, Tensor] = {}
+        rows: list[Tensor] = []  # of this process
         tokens = tiles = 0  # of this process
         for _ in self.ranks.parts(config.accumulation):
             prepared = next(steps)
@@ -190,6 +191,7 @@ class _Run(Generic[BatchT]):
             for name, value in losses.parts.items():
                 sums[name] = sums.get(name, 0.0) + value / config.accumulation
             tokens, tiles = tokens + losses.tokens, tiles + prepared.tiles
+            rows += [] if losses.rows is None else [losses.rows]
         if progress.epoch != prepared.epoch:
             self.epoch_batches = self.data.n_batches(prepared.epoch)
         progress.epoch, progress.batch = prepared.epoch, prepared.batch
@@ -199,12 +201,12 @@ class _Run(Generic[BatchT]):
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.model.finish_step(share)
+        if isinstance(self.model, Collecting):
+            self.model.collect(self.ranks.gather_rows(rows, config.accumulation))
         tokens, tiles = map(int, self.ranks.sum_numbers([tokens, tiles]))
-        progress.step, progress.tokens, progress.tiles = (
-            progress.step + 1,
-            progress.tokens + tokens,
-            progress.tiles + tiles,
-        )
+        progress.step += 1
+        progress.tokens += tokens
+        progress.tiles += tiles
         self.unchecked.append(torch.stack([sums["loss"].detach().float(), norm.float()]))
         if self.ranks.leads:
             sums["grad_norm"] = norm  # equal in all processes

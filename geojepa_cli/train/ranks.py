@@ -183,6 +183,29 @@ class Ranks:
                 total[name] = total.get(name, 0.0) + number
         return total
 
+    def gather_rows(self, parts: Sequence[Tensor], accumulation: int) -> Tensor:
+        """Returns the rows of all batches of a step, in the order of the batches.
+
+        Args:
+            parts: rows of each batch that this process computed, see `parts`. int64 [n, k] each
+            accumulation: number of batches per step, of all processes together.
+        Returns:
+            int64 [sum of all n, k]
+        """
+        import torch
+
+        if self.size == 1:
+            return torch.cat(list(parts))
+        lengths = torch.zeros(accumulation, dtype=torch.int64)
+        lengths[list(self.parts(accumulation))] = torch.tensor([len(part) for part in parts])
+        self._sum(lengths)
+        ends = lengths.cumsum(0)
+        rows = torch.zeros(int(ends[-1]), parts[0].shape[1], dtype=torch.int64)
+        for number, part in zip(self.parts(accumulation), parts, strict=True):
+            rows[int(ends[number] - lengths[number]) : int(ends[number])] = part.cpu()
+        self._sum(rows)  # each row is zero in all processes but one
+        return rows.to(parts[0].device)
+
     def sum_gradients(self, parameters: Sequence[nn.Parameter]) -> None:
         """Replaces each gradient by its sum over all processes. Exchanges all gradients at once.
 

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCES = ROOT / "docs/references.md"
 
-_NAME = r"[A-ZÀ-Þ][\w'’–-]+"
+_NAME = r"[A-ZÀ-ÞŠ][\w'’–-]+"
 _YEAR = r"(?:19|20)\d\d"
 _WITH_COAUTHORS = rf"({_NAME}(?: et al\.?| and {_NAME})),? \(?({_YEAR})\b"
 _ALONE = rf"(?:\(|\bafter )({_NAME}),? \(?({_YEAR})\b|(?<!\band )\b({_NAME}) \(({_YEAR})\)"
