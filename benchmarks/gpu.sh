@@ -47,14 +47,14 @@ wait $vectors || tail -3 "$work/geometry_vectors.log"
 
 say "training for $minutes minutes"
 fast=(--set train.precision=bfloat16 --set train.epochs=null --set "train.max_minutes=$minutes")
-fast+=(--set train.monitor_every=500)
+fast+=(--set train.monitor_every=100)
 python3 -W ignore benchmarks/gpu_train.py --store "$work/store" --config small.yaml --threads 4 --out "$out/small" \
   --set train.compile=true "${fast[@]}" >"$work/small.log" 2>&1 &
 python3 -W ignore benchmarks/gpu_train.py --store "$work/store" --config small.yaml --threads 4 --out "$out/small-gt" \
   --set 'model.modalities=[tags, geometry]' "${fast[@]}" >"$work/small-gt.log" 2>&1 &
 if [ -d "$folder/fonts" ]; then
   python3 -W ignore -m geojepa_cli --workspace "$work/workspace" pretrain --config geometry.yaml --device cuda \
-    --threads 6 --set train.monitor_every=500 --set "glyphs.folder=$folder/fonts" --set train.epochs=null --set "train.max_minutes=$minutes" \
+    --threads 6 --set train.monitor_every=100 --set "glyphs.folder=$folder/fonts" --set train.epochs=null --set "train.max_minutes=$minutes" \
     >"$work/geometry.log" 2>&1 && mkdir -p "$out/geometry" &&
     cp "$work"/workspace/models/geometry@*/{weights.safetensors,metrics.jsonl,model_card.md} "$out/geometry/"
 fi &

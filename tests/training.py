@@ -57,9 +57,12 @@ def write_region(folder: Path) -> Path:
     return folder
 
 
-def open_data(region: Path, config: PretrainConfig, seed: int = 0, images: Path | None = None) -> TrainingData:
+def open_data(
+    region: Path, config: PretrainConfig, seed: int = 0, images: Path | None = None, tokens: Path | None = None
+) -> TrainingData:
     """The training data of a region."""
-    return TrainingData.open(config, [region / "processed.h5"], [region / "tags.h5"], [images], seed)
+    files = [region / "processed.h5"], [region / "tags.h5"], [images]
+    return TrainingData.open(config, *files, seed, image_tokens=[tokens])
 
 
 def train_in(

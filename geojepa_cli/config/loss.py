@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from pydantic import Field
 
 from geojepa_cli.config.modality import TOKEN_MODALITIES, Modality
 from geojepa_cli.config.numbers import MAX_WEIGHT, Float, Int, Share, Weight
-from geojepa_cli.config.section import Section
+from geojepa_cli.config.section import ConflictError, Section
 
 
 def _equal_weights() -> dict[Modality, float]:
@@ -36,8 +37,13 @@ class LossConfig(Section):
         description="difference between prediction and target above which the smooth L1 loss is linear instead of "
         "quadratic",
     )
+    average: Literal["modality", "token"] = Field(
+        default="modality",
+        description="how losses are averaged: `modality`, within each modality, then over modalities; or `token`, over "
+        "the tokens of all modalities together (GeoJEPA thesis)",
+    )
     modality_weights: dict[Modality, Weight] = Field(
-        default_factory=_equal_weights, description="weight of each modality in the prediction loss"
+        default_factory=_equal_weights, description="weight of each modality with tokens in the prediction loss"
     )
     tile_prediction_weight: Weight = Field(
         default=1.0, description="weight of the tile prediction loss; used only if `model.predict_tile` is true"
@@ -79,3 +85,18 @@ class LossConfig(Section):
         default=0.5,
         description="fraction of the run after which Gram anchoring starts; the target encoder is copied at this time",
     )
+
+    def check_weights(self, modalities: Sequence[Modality]) -> None:
+        """Checks `modality_weights` for a model that reads the given modalities.
+
+        Raises:
+            ConflictError: a weight is of a modality without tokens, or all modalities of the model have weight 0.
+        """
+        known = ", ".join(f"`{one}`" for one in TOKEN_MODALITIES)
+        if other := [one for one in self.modality_weights if one not in TOKEN_MODALITIES]:
+            message = f"modality_weights has `{other[0]}`, which has no tokens: expected {known}"
+            raise ConflictError(message, "loss.modality_weights")
+        read = [one for one in TOKEN_MODALITIES if one in modalities]
+        if not any(self.modality_weights.get(one, 1.0) for one in read):
+            message = "modality_weights is 0 for all modalities that the model reads, so nothing would be predicted"
+            raise ConflictError(message, "loss.modality_weights")

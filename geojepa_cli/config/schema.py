@@ -170,9 +170,8 @@ class ModelConfig(Section):
             raise ConflictError("modalities must include `tags`", "modalities")
         if len(set(self.modalities)) < len(self.modalities):
             raise ConflictError("modalities has a duplicate entry", "modalities")
-        for modality in self.modalities:
-            if modality not in MODEL_MODALITIES:
-                raise ConflictError(f"modalities has `{modality}`, which no model supports", "modalities")
+        if unknown := [modality for modality in self.modalities if modality not in MODEL_MODALITIES]:
+            raise ConflictError(f"modalities has `{unknown[0]}`, which no model supports", "modalities")
         return self
 
     @property
@@ -285,6 +284,7 @@ class PretrainConfig(Section):
     def _check(self) -> PretrainConfig:
         if self.masking.pixels and self.model.frozen_images is None:
             raise ConflictError("pixels is true, but the model has no frozen image encoder", "masking.pixels")
+        self.loss.check_weights(self.model.modalities)
         return self
 
     @property

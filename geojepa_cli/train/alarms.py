@@ -84,25 +84,29 @@ class Alarms:
     """Decides which findings of the monitor become warnings.
 
     The monitor checks the model at regular steps. A warning is given if two checks in a row have the same finding, so
-    one unusual check is ignored. The warning is repeated only if the finding disappeared in between.
+    one unusual check is ignored. If the check before is more than `GRACE_STEPS` steps ago, one check is enough, because
+    a collapse would otherwise be named late. The warning is repeated only if the finding disappeared in between.
 
     Attributes:
+        step: step of the last check.
         suspected: kinds of the findings of the last check.
         active: kinds of the findings of the last check for which a warning was given.
     """
 
+    step: int = 0
     suspected: list[str] = field(default_factory=list)
     active: list[str] = field(default_factory=list)
 
     def update(self, findings: Sequence[Finding], step: int) -> list[str]:
         """Adds the findings of a check, and returns the texts of the warnings to give."""
         kinds = [finding.kind for finding in findings]
-        confirmed = set(self.suspected) & set(kinds) if step >= GRACE_STEPS else set()
+        seen = kinds if step - self.step > GRACE_STEPS else self.suspected
+        confirmed = set(seen) & set(kinds) if step >= GRACE_STEPS else set()
         new = [finding for finding in findings if finding.kind in confirmed - set(self.active)]
         self.active = sorted(set(kinds) & (set(self.active) | confirmed))
-        self.suspected = kinds
+        self.suspected, self.step = kinds, step
         return [finding.sentence.format(step=f"{step:,}") for finding in new]
 
     def as_json(self) -> dict[str, Any]:
         """Returns the state of the alarms, for a checkpoint."""
-        return {"suspected": list(self.suspected), "active": list(self.active)}
+        return {"step": self.step, "suspected": list(self.suspected), "active": list(self.active)}

@@ -80,6 +80,10 @@ class GlyphData:
         weakref.finalize(self, pool.terminate)
         return pool
 
+    def batch_tokens(self, budget: int) -> int:
+        """Returns the number of multipolygons in the largest possible batch."""
+        return min(budget, self.config.glyphs.samples)
+
     def monitor(self, seed: int) -> Callable[[Pretrainable[GlyphBatch]], Look]:
         """Returns a function that computes accuracy and loss of a model on the test data. `seed` is not used."""
         fixed = self.fixed_batches()

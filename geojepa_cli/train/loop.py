@@ -22,7 +22,7 @@ from geojepa_cli.nn.layers.transformer import compile_blocks, recompute_activati
 from geojepa_cli.train.ahead import Ahead
 from geojepa_cli.train.checkpoint import Progress, load_checkpoint, save_checkpoint
 from geojepa_cli.train.log import Means, MetricsLog
-from geojepa_cli.train.optimizer import build_optimizer
+from geojepa_cli.train.optimizer import build_optimizer, set_learning_rate, set_weight_decay
 from geojepa_cli.train.ranks import Ranks
 from geojepa_cli.train.schedule import learning_rate, weight_decay
 from geojepa_cli.train.shortage import MemoryUse, is_shortage
@@ -178,10 +178,8 @@ class _Run(Generic[BatchT]):
     def _step(self, steps: Iterator[Prepared]) -> None:
         config, progress = self.config, self.progress
         share = self._share_done()
-        for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(config, share)
-            if group["weight_decay"]:
-                group["weight_decay"] = weight_decay(config, share)
+        set_learning_rate(self.optimizer, learning_rate(config, share))
+        set_weight_decay(self.optimizer, weight_decay(config, share))
         sums: dict[str, Tensor] = {}
         rows: list[Tensor] = []  # of this process
         tokens = tiles = 0  # of this process
@@ -228,7 +226,7 @@ class _Run(Generic[BatchT]):
         except (RuntimeError, MemoryError) as error:
             if not is_shortage(error):
                 raise
-            raise self.memory.error(self.progress.step, self.config.batch_tokens) from error
+            raise self.memory.error(self.progress.step, self.config, self.data.batch_tokens) from error
 
     def _agree(self, elapsed_s: float, terminated: bool) -> bool:
         """Makes all processes use the training time of process 0. Returns True if a process has received SIGTERM."""

@@ -10,6 +10,7 @@ from torch import nn
 
 from geojepa_cli.config.schema import TrainConfig
 
+DECAYS = "decays"  # of a group of parameters: True if they have weight decay, which may be 0 at first
 LR_SHARE = "lr_share"  # of a group of parameters: its learning rate, divided by that of the configuration
 
 
@@ -38,6 +39,13 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
         group["lr"] = rate * group.get(LR_SHARE, 1.0)
 
 
+def set_weight_decay(optimizer: torch.optim.Optimizer, decay: float) -> None:
+    """Sets the weight decay of the parameters that have one, which are the matrices."""
+    for group in optimizer.param_groups:
+        if group[DECAYS]:
+            group["weight_decay"] = decay
+
+
 def _groups(module: nn.Module, config: TrainConfig, start: str, others: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     """Returns the parameters with and without weight decay whose names start with a text, but not with others."""
     decayed: list[nn.Parameter] = []
@@ -46,4 +54,7 @@ def _groups(module: nn.Module, config: TrainConfig, start: str, others: tuple[st
         if parameter.requires_grad and name.startswith(start) and not name.startswith(others):
             is_matrix = parameter.ndim > 1 and not name.endswith("registers")
             (decayed if is_matrix else free).append(parameter)
-    return [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    return [
+        {"params": decayed, "weight_decay": config.weight_decay, DECAYS: True},
+        {"params": free, "weight_decay": 0.0, DECAYS: False},
+    ]

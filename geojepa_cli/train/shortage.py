@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from geojepa_cli import hints
+from geojepa_cli.config.schema import TrainConfig
 from geojepa_cli.errors import UsageError
 
 SPARE = 0.9  # fraction of the memory that the suggested batch may use; the rest is for fragmentation
@@ -50,16 +53,24 @@ class MemoryUse:
         if self._device.type == "cuda" and tokens > self._largest:
             self._largest, self._peak = tokens, torch.cuda.max_memory_allocated(self._device)
 
-    def error(self, step: int, batch_tokens: int) -> UsageError:
+    def error(self, step: int, config: TrainConfig, largest: Callable[[int], int]) -> UsageError:
         """Returns the error for a step that ran out of memory. The hint is the failed command with smaller batches.
+
+        If batches cannot be smaller, because a single sample is too large, the hint is to recompute activations.
 
         Args:
             step: number of completed steps.
-            batch_tokens: value of `train.batch_tokens`.
+            config: training settings.
+            largest: function that returns the size of the largest possible batch for a value of `train.batch_tokens`.
         """
-        message = f"out of memory in step {step:,}: `train.batch_tokens` is {batch_tokens:,}, which needs more memory"
+        given, size = config.batch_tokens, largest(config.batch_tokens)
+        message = f"out of memory in step {step:,}: `train.batch_tokens` is {given:,}, and the largest batch has {size:,}"
         where = "than the GPU has" if self._device.type == "cuda" else "than is available"
-        return UsageError(f"{message} {where}", hints.again(set={"train.batch_tokens": self.budget(batch_tokens)}))
+        budget = self.budget(min(given, size))
+        changed = {"train.batch_tokens": budget}
+        if largest(budget) >= size and not config.recompute:
+            changed = {"train.recompute": "true"}
+        return UsageError(f"{message}; it needs more memory {where}", hints.again(set=changed))
 
     def budget(self, batch_tokens: int) -> int:
         """Returns a number of tokens per batch that fits into memory.

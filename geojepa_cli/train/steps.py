@@ -28,6 +28,9 @@ class Data(Protocol[DataT]):
     def batches(self, epoch: int, indices: Sequence[int]) -> Iterator[DataT]:
         """Yields the batches of an epoch that have the given indices."""
 
+    def batch_tokens(self, budget: int) -> int:
+        """Returns the number of tokens in the largest possible batch, at most the budget if samples are small enough."""
+
     def monitor(self, seed: int) -> Callable[[Pretrainable[DataT]], Look]:
         """Returns a function that computes figures of a model for the training log, always on the same data."""
 

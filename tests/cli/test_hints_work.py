@@ -73,6 +73,10 @@ pretrain --set model.predict_tile=maybe
 pretrain --set masking.area_high=0.1
 pretrain --set loss.modality_weights.sound=1
 pretrain --set loss.modality_weights.tags=true
+pretrain --set loss.modality_weights.geometry=1
+pretrain --set loss.modality_weights.tags=0
+pretrain --fold 7
+pretrain --fold 1 --set data.fold=2
 pretrain --set train.precision=float16
 pretrain --set train.warmup=0.9
 pretrain --config tinyy

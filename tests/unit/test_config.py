@@ -113,6 +113,8 @@ def test_overrides_are_typed_and_later_ones_win() -> None:
         ("train.lr.x=1", "not a section"),
         ("model=3", "`model`"),
         ("loss.modality_weights.sound=1", "modality_weights"),
+        ("loss.modality_weights.geometry=1", "`geometry`, which has no tokens: expected `tags`, `image`"),
+        ("loss.modality_weights.tags=0", "is 0 for all modalities that the model reads"),
         ("model.modalities=[tags, nodes]", "no model supports"),
         ("model.modalities=[tags, tags]", "duplicate"),
         ("model.modalities=[tags, sound]", "`model.modalities.1`"),

@@ -12,7 +12,7 @@ from geojepa_cli.models.jepa.gradients import watch_gradients
 from geojepa_cli.nn.blocks import Blocks
 from geojepa_cli.nn.losses.gram import gram_loss
 from geojepa_cli.nn.losses.info_nce import info_nce
-from geojepa_cli.nn.losses.prediction import mean_over_modalities, modality_shares
+from geojepa_cli.nn.losses.prediction import mean_over_modalities, mean_over_tokens, modality_shares
 
 TILES = torch.tensor([2, 0, 0, 2, 5, 0, 2, 0, 3, 2, 0])  # tiles 1 and 4 have no token, 3 and 5 have one
 LENGTHS = torch.tensor([5, 0, 40, 1, 17, 3])
@@ -121,3 +121,15 @@ def test_the_share_of_a_modality_in_the_gradient_is_known_after_the_backward_pas
     assert [float(value) for value in shares.values()] == pytest.approx([norm / sum(norms) for norm in norms])
     assert watch_gradients(content, modality, {"tags": 0}) == {}
     assert watch_gradients(content.detach(), modality, {"tags": 0, "image": 1}) == {}
+
+
+def test_the_mean_over_tokens_is_that_of_a_loop() -> None:
+    values, modality = torch.rand(9), torch.tensor([0, 0, 2, 2, 2, 0, 2, 2, 2])
+    weights = torch.tensor([1.0, 5.0, 3.0])
+    pairs = [(float(weights[number]), float(value)) for number, value in zip(modality, values, strict=True)]
+    expected = sum(weight * value for weight, value in pairs) / sum(weight for weight, _ in pairs)
+    assert float(mean_over_tokens(values, modality, weights)) == pytest.approx(expected, rel=1e-6)
+    shares = modality_shares(values, modality, weights, by_token=True)
+    tags = sum(float(value) for number, value in zip(modality, values, strict=True) if number == 0)
+    assert float(shares[0]) == pytest.approx(tags / (3 + 6 * 3.0), rel=1e-6) and shares[1] == 0
+    assert float(shares.sum()) == pytest.approx(expected, rel=1e-6)

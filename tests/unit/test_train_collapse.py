@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from synthetic_store import write_synthetic_images
@@ -17,6 +18,7 @@ from geojepa_cli.config.names import METRICS
 from geojepa_cli.metrics.spread import spread
 from geojepa_cli.models.jepa.encoder import TileEncoder
 from geojepa_cli.models.jepa.pretraining import JepaPretraining, build
+from geojepa_cli.store.image_tokens import ImageTokenKind, write_image_tokens
 from geojepa_cli.train.alarms import Alarms, Finding, find_collapse
 from geojepa_cli.train.data import TrainingData
 from geojepa_cli.train.log import read_metrics
@@ -32,12 +34,17 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_region(tmp_path_factory.mktemp("regions") / "oak@000000000000")
     zxy = open_data(folder, config_of("train.epochs=1")).store.tile_zxy
     write_synthetic_images(folder / "images.h5", [tuple(map(int, tile)) for tile in zxy])
+    kind, rng = ImageTokenKind("efficientnet_b0", "sha256-000000000000"), np.random.default_rng(0)
+    shape = (1, kind.form.tokens, kind.form.dim)
+    batches = (rng.standard_normal(shape).astype(np.float32) for _ in zxy)
+    write_image_tokens(folder / "image_tokens.h5", len(zxy), kind, batches)
     return folder
 
 
 def open_region(region: Path, *overrides: str) -> tuple[TrainingData, JepaPretraining, Any]:
     config = config_of("train.log_every=50", "train.checkpoint_every=1000", "train.batch_tokens=200", *overrides)
-    data = open_data(region, config, images=region / "images.h5" if "image" in config.model.modalities else None)
+    images = region / "images.h5" if "image" in config.model.modalities else None
+    data = open_data(region, config, images=images, tokens=region / "image_tokens.h5")
     return data, build(config, data.inputs, 0), config
 
 
@@ -91,6 +98,12 @@ COLLAPSES = {
         r"dead dimensions at step N: 16 of 32 dimensions of the entity vectors are constant",
     ),
     "images constant": (image_tokens, constant, IMAGES, r"modality `image` is constant at step N: .* by 0\.0 %"),
+    "tokens of a frozen encoder constant": (
+        image_tokens,
+        constant,
+        ("model.modalities=[tags, image]", "model.image_encoder=efficientnet_b0"),
+        r"modality `image` is constant at step N: .* by 0\.0 %",
+    ),
     "tags constant": (tag_tokens, constant, IMAGES, r"modality `tags` is constant at step N: .* by 0\.0 %"),
 }
 
@@ -186,6 +199,12 @@ def test_a_warning_needs_two_looks_and_comes_back_only_after_a_recovery() -> Non
     looks = [(100, finding), (150, []), (200, finding), (250, finding), (300, finding), (350, []), (400, finding)]
     assert [alarms.update(found, step) for step, found in looks] == [[], [], [], ["low at step 250"], [], [], []]
     assert Alarms(**alarms.as_json()).update(finding, 1450) == ["low at step 1,450"]
+
+
+def test_one_look_is_enough_if_looks_are_far_apart() -> None:
+    alarms, finding = Alarms(), [Finding("rank tiles", "low at step {step}")]
+    looks = [(0, finding), (500, finding), (1000, []), (1500, finding)]
+    assert [alarms.update(found, step) for step, found in looks] == [[], ["low at step 500"], [], ["low at step 1,500"]]
 
 
 def test_no_warning_is_given_while_an_untrained_model_settles() -> None:

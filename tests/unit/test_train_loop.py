@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -200,6 +201,24 @@ def test_norms_biases_and_single_tokens_have_no_weight_decay() -> None:
     assert {p.ndim for p in decayed} == {2}
     assert any(p is module.context_encoder.encoder.registers for p in free)
     assert len(decayed) + len(free) == sum(p.requires_grad for p in module.parameters())
+
+
+def test_a_ramp_of_weight_decay_from_0_is_applied_to_matrices_alone(region: Path, tmp_path: Path) -> None:
+    settings = ("train.max_steps=4", "train.weight_decay=0", "train.weight_decay_end=0.4")
+    config = config_of(*settings)
+    used: list[list[float]] = []
+    step = torch.optim.AdamW.step
+
+    def recording(self: torch.optim.AdamW, *given: Any) -> Any:
+        used.append([group["weight_decay"] for group in self.param_groups])
+        return step(self, *given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch.optim.AdamW, "step", recording)
+        train_in(tmp_path, region, config)
+    expected = [0.2 * (1 - math.cos(math.pi * done / 4)) for done in range(4)]
+    assert [decays[0] for decays in used] == pytest.approx(expected)
+    assert {decay for decays in used for decay in decays[1:]} == {0.0}
 
 
 def test_generators_are_a_function_of_seed_and_place() -> None:

@@ -34,6 +34,7 @@ SWITCHES = {
     "random_projection": {"targets": "random_projection"},
     "random_projection, info_nce": {"targets": "random_projection", "prediction": "info_nce"},
     "gram": {"gram_weight": 2.0, "gram_start": 0.0},
+    "token": {"average": "token"},
     "all": {
         "regulariser": "sigreg",
         "prediction": "info_nce",

@@ -11,6 +11,7 @@ import torch
 from synthetic_workspace import add_region, new_workspace
 
 from geojepa_cli import stages
+from geojepa_cli.config.load import load_config
 from geojepa_cli.config.names import CHECKPOINT
 from geojepa_cli.errors import UsageError
 from geojepa_cli.models.base import StepLosses
@@ -61,7 +62,7 @@ def test_the_error_names_a_smaller_budget_and_the_run_can_resume(
     with monkeypatch.context() as patch, pytest.raises(UsageError, match="out of memory in step 3") as caught:
         patch.setattr(JepaPretraining, "prepare", without_memory_after(3, device))
         stages.pretrain(workspace, "tiny.yaml", "oak", SETTINGS, device="cpu")
-    assert "`train.batch_tokens` is 300" in caught.value.message
+    assert "`train.batch_tokens` is 300, and the largest batch has 300" in caught.value.message
     assert "--set train.batch_tokens=150" in str(caught.value.hint)
     (partial,) = (workspace.root / "models").iterdir()
     assert partial.suffix == ".partial" and checkpoint_step(partial / CHECKPOINT) == 2
@@ -83,6 +84,19 @@ def test_the_budget_is_what_fits_at_the_measured_memory_per_token() -> None:
     assert fitting_tokens(1e3, 1e6, 65_536) is None
     assert MemoryUse(torch.device("cpu")).budget(8192) == 4096
     assert MemoryUse(torch.device("cpu")).budget(1) == 1
+
+
+def test_batches_that_cannot_grow_to_the_budget_are_halved_themselves() -> None:
+    config = load_config("tiny", ["train.batch_tokens=200000"]).train
+    error = MemoryUse(torch.device("cpu")).error(0, config, lambda budget: max(300, min(budget, 8565)))
+    assert "the largest batch has 8,565" in error.message
+    assert "--set train.batch_tokens=4282" in str(error.hint)
+
+
+def test_if_a_single_tile_is_too_large_the_hint_is_to_recompute() -> None:
+    config = load_config("tiny", ["train.batch_tokens=4096"]).train
+    error = MemoryUse(torch.device("cpu")).error(0, config, lambda budget: 9000)
+    assert "--set train.recompute=true" in str(error.hint)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -11,7 +11,13 @@ from geojepa_cli.config.loss import LossConfig
 from geojepa_cli.models.jepa.jepa import JepaOutput
 from geojepa_cli.nn.losses.gram import gram_loss
 from geojepa_cli.nn.losses.info_nce import info_nce
-from geojepa_cli.nn.losses.prediction import mean_over_modalities, modality_shares, smooth_l1, tile_prediction_loss
+from geojepa_cli.nn.losses.prediction import (
+    mean_over_modalities,
+    mean_over_tokens,
+    modality_shares,
+    smooth_l1,
+    tile_prediction_loss,
+)
 from geojepa_cli.nn.losses.sigreg import random_directions, sigreg
 from geojepa_cli.nn.losses.vicreg import VicRegTerms, vicreg
 from geojepa_cli.nn.summary import tag_prediction_loss
@@ -31,8 +37,8 @@ def jepa_losses(
     tags of tiles, their loss is added with the weight `tag_prediction_weight`. `whole_tag_share` is the share of
     predictions from whole tiles in this loss; the others are from context tokens. The regulariser is computed for the
     vectors of predicted tokens, of context tokens, and of tiles (pooled from context tokens). Token losses are first
-    averaged within each modality, then over the modalities. In contrast, the GeoJEPA thesis averages over the tokens of
-    all modalities together and does not regularise tile vectors.
+    averaged within each modality, then over the modalities. With `loss.average` `token`, as in the GeoJEPA thesis, they
+    are averaged over the tokens of all modalities together. The thesis does not regularise tile vectors.
 
     Args:
         output: output of the model for one batch.
@@ -47,10 +53,12 @@ def jepa_losses(
     """
     predicted, context = output.predicted.float(), output.context.float()
     values = _token_losses(predicted, output, config)
-    prediction = mean_over_modalities(values, output.target_modality, weights)
+    by_token = config.average == "token"
+    mean = mean_over_tokens if by_token else mean_over_modalities
+    prediction = mean(values, output.target_modality, weights)
     parts = {"prediction": prediction.detach()}
     if len(modalities) > 1:
-        parts |= _shares(modality_shares(values, output.target_modality, weights), modalities)
+        parts |= _shares(modality_shares(values, output.target_modality, weights, by_token), modalities)
     if output.predicted_tiles is not None:
         tile = tile_prediction_loss(output.predicted_tiles.float(), output.target_tiles.float(), output.lengths)
         prediction = prediction + config.tile_prediction_weight * tile
@@ -61,14 +69,13 @@ def jepa_losses(
         parts |= terms
     loss = prediction
     if config.regulariser != "none":
-        numbers = len(weights) if len(modalities) > 1 else 1
+        apart = len(modalities) > 1 and not by_token
         sets = {
-            "predicted": (predicted, output.target_modality, numbers),
-            "context": (context, output.context_modality, numbers),
+            "predicted": (predicted, output.target_modality, len(weights)) if apart else _together(predicted),
+            "context": (context, output.context_modality, len(weights)) if apart else _together(context),
         }
         if config.tile_weight:
-            tiles = output.context_tiles.float()
-            sets["tile"] = (tiles, torch.zeros(len(tiles), dtype=torch.int64, device=tiles.device), 1)
+            sets["tile"] = _together(output.context_tiles.float())
         regulariser, terms = (_vicreg if config.regulariser == "vicreg" else _sigreg)(sets, config, rng)
         loss = loss + regulariser
         parts |= terms
@@ -80,6 +87,11 @@ def jepa_losses(
 
 
 VectorSets = Mapping[str, tuple[Tensor, Tensor, int]]  # vectors, their modality ids, number of modalities
+
+
+def _together(x: Tensor) -> tuple[Tensor, Tensor, int]:
+    """Returns vectors with the ids of a single modality."""
+    return x, torch.zeros(len(x), dtype=torch.int64, device=x.device), 1
 
 
 def _shares(summands: Tensor, modalities: Mapping[str, int]) -> dict[str, Tensor]:

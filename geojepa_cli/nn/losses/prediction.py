@@ -40,8 +40,22 @@ def mean_over_modalities(values: Tensor, modality: Tensor, weights: Tensor) -> T
     return (share * total / count.clamp_min(1)).sum() / share.sum().clamp_min(1e-12)
 
 
+def mean_over_tokens(values: Tensor, modality: Tensor, weights: Tensor) -> Tensor:
+    """Computes the weighted mean of the loss values of all tokens. The weight of a token is that of its modality.
+
+    Args:
+        values: loss value of each token. [M]
+        modality: modality id of each token. int64 [M]
+        weights: weight of each modality. [modalities]
+    Returns:
+        Scalar tensor.
+    """
+    own = weights.to(values.dtype).index_select(0, modality)
+    return (own * values).sum() / own.sum().clamp_min(1e-12)
+
+
 @torch.no_grad()
-def modality_shares(values: Tensor, modality: Tensor, weights: Tensor) -> Tensor:
+def modality_shares(values: Tensor, modality: Tensor, weights: Tensor, by_token: bool = False) -> Tensor:
     """Returns the part of each modality in the result of `mean_over_modalities`. The parts add up to the result.
 
     The part of a modality without tokens is 0.
@@ -50,11 +64,15 @@ def modality_shares(values: Tensor, modality: Tensor, weights: Tensor) -> Tensor
         values: loss value of each token. [M]
         modality: modality id of each token. int64 [M]
         weights: weight of each modality. [modalities]
+        by_token: return the parts of `mean_over_tokens` instead.
     Returns:
         Part of each modality, without gradient. [modalities]
     """
     member = members(modality, len(weights), values.dtype)
     count = member.sum(1)
+    if by_token:
+        share = weights.to(values.dtype)
+        return share * (member @ values) / (share * count).sum().clamp_min(1e-12)
     share = weights.to(values.dtype) * (count > 0)
     return share * (member @ values) / count.clamp_min(1) / share.sum().clamp_min(1e-12)
 
