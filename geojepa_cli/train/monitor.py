@@ -88,7 +88,7 @@ class TileMonitor:
         rows = draw_tiles(store, view, view.tiles, MONITOR_TILES, seed)
         fixed = store.read(view, rows, needs=needs).to(device)
         plain = store.read(view, rows[:: max(1, len(rows) // EXCHANGED_TILES)], needs=needs)
-        read = {Modality.IMAGE if modality == Modality.IMAGE_TOKENS else modality for modality in needs}
+        read: set[Modality] = {Modality.IMAGE if modality == Modality.IMAGE_TOKENS else modality for modality in needs}
         exchanged = {modality: exchange(plain, modality).to(device) for modality in sorted(read & can_exchange(plain))}
         split = split_groups(store.groups[view.tiles], split_seed)
         probe = OnlineProbe.open(

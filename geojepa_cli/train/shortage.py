@@ -67,7 +67,7 @@ class MemoryUse:
         message = f"out of memory in step {step:,}: `train.batch_tokens` is {given:,}, and the largest batch has {size:,}"
         where = "than the GPU has" if self._device.type == "cuda" else "than is available"
         budget = self.budget(min(given, size))
-        changed = {"train.batch_tokens": budget}
+        changed: dict[str, int | str] = {"train.batch_tokens": budget}
         if largest(budget) >= size and not config.recompute:
             changed = {"train.recompute": "true"}
         return UsageError(f"{message}; it needs more memory {where}", hints.again(set=changed))
