@@ -19,6 +19,7 @@ from geojepa_cli.stages.arguments import check_texts
 from geojepa_cli.stages.device import pick_device
 from geojepa_cli.stages.features import FILE as FEATURES_FILE
 from geojepa_cli.stages.features import tag_features
+from geojepa_cli.stages.fold import check_fold
 from geojepa_cli.stages.geometry_features import FILE as GEOMETRY_FILE
 from geojepa_cli.stages.geometry_features import find_encoder_of, geometry_features
 from geojepa_cli.stages.geometry_model import make_geometry_model
@@ -88,7 +89,7 @@ def pretrain(
     with Ranks.from_environment() as ranks:
         with ranks.leader_first():
             if fold is not None:
-                pairs = [*pairs, f"data.fold={_check_fold(str(config), pairs, fold)}"]
+                pairs = [*pairs, f"data.fold={check_fold(str(config), pairs, fold)}"]
             resolved = load_run_config(str(config), pairs)
             check_model_name(name)
             ranks.check_accumulation(resolved.train.accumulation)
@@ -99,21 +100,6 @@ def pretrain(
         if isinstance(resolved, GeometryConfig):
             return make_geometry_model(workspace, TrainingRun(resolved, name, seed, resume, device, threads, ranks))
         return make_model(workspace, regions, TrainingRun(resolved, name, seed, resume, device, threads, ranks))
-
-
-def _check_fold(config: str, pairs: Sequence[str], fold: int) -> int:
-    """Returns the number of a fold, if the configuration has this fold and names no other one."""
-    from geojepa_cli.config.data import DataConfig
-    from geojepa_cli.config.load import load_run_config
-
-    data = getattr(load_run_config(config, pairs), "data", DataConfig())
-    if data.fold not in (None, fold):
-        words = f"`data.fold` of the settings is {data.fold}"
-        raise UsageError(f"`--fold {fold}`: {words}, expected the same fold", hints.again(fold=data.fold))
-    if not 0 <= fold < data.folds:
-        expected = f"expected 0 to {data.folds - 1}, as `data.folds` is {data.folds}"
-        raise UsageError(f"`--fold {fold}` does not exist: {expected}", hints.again(fold=0))
-    return fold
 
 
 def _refuse_regions(workspace: Workspace, config: str | Path, region: Regions) -> None:

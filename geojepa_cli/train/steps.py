@@ -29,7 +29,7 @@ class Data(Protocol[DataT]):
         """Yields the batches of an epoch that have the given indices."""
 
     def batch_tokens(self, budget: int) -> int:
-        """Returns the number of tokens in the largest possible batch, at most the budget if samples are small enough."""
+        """Returns the number of tokens in the largest possible batch: at most the budget, or one sample."""
 
     def monitor(self, seed: int) -> Callable[[Pretrainable[DataT]], Look]:
         """Returns a function that computes figures of a model for the training log, always on the same data."""

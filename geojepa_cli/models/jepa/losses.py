@@ -54,8 +54,7 @@ def jepa_losses(
     predicted, context = output.predicted.float(), output.context.float()
     values = _token_losses(predicted, output, config)
     by_token = config.average == "token"
-    mean = mean_over_tokens if by_token else mean_over_modalities
-    prediction = mean(values, output.target_modality, weights)
+    prediction = (mean_over_tokens if by_token else mean_over_modalities)(values, output.target_modality, weights)
     parts = {"prediction": prediction.detach()}
     if len(modalities) > 1:
         parts |= _shares(modality_shares(values, output.target_modality, weights, by_token), modalities)
