@@ -64,15 +64,13 @@ class MemoryUse:
             largest: function that returns the size of the largest possible batch for a value of `train.batch_tokens`.
         """
         given, size = config.batch_tokens, largest(config.batch_tokens)
-        sizes = f"`train.batch_tokens` is {given:,}, and the largest batch has {size:,}"
+        sizes = f"`train.batch_tokens` is {given:,}, and the largest batch has {size:,}; it needs more memory"
         where = "than the GPU has" if self._device.type == "cuda" else "than is available"
         budget = self.budget(min(given, size))
         changed: dict[str, int | str] = {"train.batch_tokens": budget}
         if largest(budget) >= size and not config.recompute:
             changed = {"train.recompute": "true"}
-        return UsageError(
-            f"out of memory in step {step:,}: {sizes}; it needs more memory {where}", hints.again(set=changed)
-        )
+        return UsageError(f"out of memory in step {step:,}: {sizes} {where}", hints.again(set=changed))
 
     def budget(self, batch_tokens: int) -> int:
         """Returns a number of tokens per batch that fits into memory.
