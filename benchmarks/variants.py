@@ -62,7 +62,7 @@ VARIANTS = {
     "tag-ae": Variant("tag-ae.yaml", {}),
     "tagformer-lmae": Variant("tagformer-lmae.yaml", {}),
 }
-# tiny.yaml without one of its means, and with one that it has not
+# tiny.yaml without one of its means, or with one that it does not have
 ABLATIONS = {
     "tiny-no-kind": Variant("tiny.yaml", {"masking.random": 0.25, "masking.area": 0.75, "masking.kind": 0.0}),
     "tiny-no-summary": Variant("tiny.yaml", {"model.summary_dim": 0, "loss.whole_tag_share": 0.0}),
@@ -75,6 +75,13 @@ ABLATIONS = {
     "tiny-no-null": Variant("tiny.yaml", {"model.null_weight": 0.0}),
     "tiny-last-layer": Variant("tiny.yaml", {"model.input_weight": None}),
     "tiny-no-vicreg": Variant("tiny.yaml", {"loss.regulariser": "none"}),
+    "tiny-sigreg": Variant("tiny.yaml", {"loss.regulariser": "sigreg"}),
+    "tiny-info-nce": Variant("tiny.yaml", {"loss.prediction": "info_nce"}),
+    "tiny-random-targets": Variant("tiny.yaml", {"loss.targets": "random_projection"}),
+    "tiny-gram": Variant("tiny.yaml", {"loss.gram_weight": 1.0}),
+    "tiny-sum": Variant("tiny.yaml", {"model.pooling": "sum"}),
+    "tiny-attention": Variant("tiny.yaml", {"model.pooling": "attention"}),
+    "tiny-learned-weights": Variant("tiny.yaml", {"model.tag_weighting": "learned"}),
     "tiny-numbers": Variant("tiny.yaml", {"model.number_weight": 1.0}),
 }
 WITH_IMAGES = ("ti", "gti", "tiny-ti", "tiny-gti")  # need a workspace whose regions have images
