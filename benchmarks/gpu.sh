@@ -54,7 +54,7 @@ python3 -W ignore benchmarks/gpu_train.py --store "$work/store" --config small.y
   --set 'model.modalities=[tags, geometry]' "${fast[@]}" >"$work/small-gt.log" 2>&1 &
 if [ -d "$folder/fonts" ]; then
   python3 -W ignore -m geojepa_cli --workspace "$work/workspace" pretrain --config geometry.yaml --device cuda \
-    --threads 6 --set train.monitor_every=100 --set "glyphs.folder=$folder/fonts" --set train.epochs=null --set "train.max_minutes=$minutes" \
+    --threads 6 --set train.monitor_every=500 --set "glyphs.folder=$folder/fonts" --set train.epochs=null --set "train.max_minutes=$minutes" \
     >"$work/geometry.log" 2>&1 && mkdir -p "$out/geometry" &&
     cp "$work"/workspace/models/geometry@*/{weights.safetensors,metrics.jsonl,model_card.md} "$out/geometry/"
 fi &
