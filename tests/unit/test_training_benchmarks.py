@@ -1,4 +1,4 @@
-"""`benchmarks/protocols.py`, `late_decline.py` and `city.py` on tiny regions."""
+"""`benchmarks/protocols.py`, `late_decline.py`, `city.py` and `image_pairs.py` on tiny regions."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from synthetic_workspace import add_region
 
@@ -122,3 +123,20 @@ def test_models_of_the_city_are_compared_on_the_tiles_that_they_saw(
     dummy = next(one["mae"]["value"] for one in report["scores"] if one["model"] == "dummy")
     assert table["tiny"]["by_task"]["building_count"] == pytest.approx(sum(rows) / 2 / dummy, rel=1e-3)
     assert {one["protocol"] for one in report["protocols"].values()} == {"seen", "no pretraining"}
+
+
+def test_pairs_of_map_and_image_leave_out_one_tile(transfer: Any, tmp_path: Path) -> None:
+    import benchmarks.image_pairs as script
+
+    workspace = Workspace(tmp_path / "pairs")
+    region = add_region(workspace, "pair", 5, 40)
+    (task,) = stages.build_tasks(workspace, region, ["building_count"], folds=2, split="random", min_entities=1)
+    found = script.compare(workspace, task, {"a": ["tagpool"], "b": ["tagpool", "tagpool"], "c": ["tag-counts"]}, False)
+    assert found["mae_ratio"]["dummy"] == 1 and found["b - a"] == [0, 0, 0]
+    assert found["mae_ratio"]["c"] < 1  # the label is one of the counts
+    x, labels = script.vectors_and_labels(workspace, task, "tagpool", False)
+    assert len(x) == len(labels) == found["tiles"]
+    changed = labels.copy()
+    changed[3] += 1000  # the label of a tile does not reach its own prediction
+    before, after = script.leave_one_out(x, labels), script.leave_one_out(x, changed)
+    assert after[3] == pytest.approx(before[3]) and not np.allclose(np.delete(after, 3), np.delete(before, 3))
