@@ -190,7 +190,7 @@ def test_several_features_are_one_artifact_and_all_of_the_package_need_no_option
     [
         (("--task", "cemetary"), "cemetery"),
         (("--task", "missing.yaml"), "not found"),
-        (("--space", "round"), "`--space round`: expected `raw`, `centred`, `whitened`"),
+        (("--space", "round"), "`--space round`: expected `raw`, `centred`, `balanced`, `whitened`"),
         (("--k", "0"), "`--k 0`"),
         (("--task", "vineyard"), "none of the"),
         (("--model", "tag-count-mlp"), "computes no embeddings"),

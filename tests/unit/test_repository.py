@@ -45,6 +45,11 @@ def check(root: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_no_two_test_files_have_the_same_name() -> None:
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names)), "pytest imports test files by name"
+
+
 def test_generated_files_agree_with_their_source() -> None:
     done = check(ROOT)
     assert done.returncode == 0, done.stderr
