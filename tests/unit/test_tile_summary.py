@@ -208,7 +208,7 @@ def test_a_prepared_step_reads_no_values_of_tensors() -> None:
 def test_a_killed_run_resumes_to_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     region = write_region(tmp_path)
     settings = ["model.place_weight=0.05", "model.pooling=counts", "loss.whole_tag_share=0.5"]
-    config = config_of("model.summary_dim=8", *settings)
+    config = config_of("model.summary_dim=8", "train.max_steps=6", *settings)
     whole = train_in(tmp_path / "whole", region, config)
     kill_at(3, monkeypatch, tmp_path / "killed", region, config)
     again = train_in(tmp_path / "killed", region, config)
