@@ -11,7 +11,7 @@ from geojepa_cli.config.data import DataConfig
 from geojepa_cli.config.modality import TAGS_ONLY, Needs
 from geojepa_cli.config.numbers import Float, Int
 from geojepa_cli.config.schema import MAX_DEPTH, MAX_WIDTH, TrainConfig
-from geojepa_cli.config.section import ConflictError, Section
+from geojepa_cli.config.section import ConflictError, Section, check_heads
 
 MAX_COLUMNS = 1_000_000
 OF_TARGET_ENCODERS = ("ema_momentum", "ema_momentum_end")  # training settings
@@ -94,9 +94,7 @@ class TransformerConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> TransformerConfig:
-        if self.embed_dim % self.num_heads:
-            message = f"embed_dim {self.embed_dim} is not a multiple of num_heads {self.num_heads}"
-            raise ConflictError(message, "embed_dim", "num_heads")
+        check_heads(self.embed_dim, self.num_heads)
         return self
 
 

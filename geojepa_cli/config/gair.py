@@ -11,7 +11,7 @@ from geojepa_cli.config.data import DataConfig
 from geojepa_cli.config.modality import Modality, Needs
 from geojepa_cli.config.numbers import MAX_WEIGHT, Float, Int, Share, Weight
 from geojepa_cli.config.schema import IMAGE_PX, MAX_DEPTH, MAX_WIDTH, TrainConfig
-from geojepa_cli.config.section import ConflictError, Section
+from geojepa_cli.config.section import ConflictError, Section, check_heads
 
 MAX_SIGMA = 1e6  # features of this scale differ within 3 m
 MAX_DEGREE = 64
@@ -78,9 +78,7 @@ class GairModelConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> GairModelConfig:
-        if self.embed_dim % self.num_heads:
-            message = f"embed_dim {self.embed_dim} is not a multiple of num_heads {self.num_heads}"
-            raise ConflictError(message, "embed_dim", "num_heads")
+        check_heads(self.embed_dim, self.num_heads)
         if IMAGE_PX % self.patch_px:
             raise ConflictError(f"patch_px {self.patch_px} does not divide {IMAGE_PX}", "patch_px")
         return self

@@ -12,7 +12,7 @@ from geojepa_cli.config.loss import LossConfig
 from geojepa_cli.config.masking import MaskingConfig
 from geojepa_cli.config.modality import Modality, Needs
 from geojepa_cli.config.numbers import MAX_COUNT, MAX_WEIGHT, Float, Int, Share
-from geojepa_cli.config.section import ConflictError, Section
+from geojepa_cli.config.section import ConflictError, Section, check_heads
 from geojepa_cli.config.watching import WatchConfig
 
 MODEL_MODALITIES = (Modality.TAGS, Modality.GEOMETRY, Modality.IMAGE)  # modalities that a model can read
@@ -149,9 +149,7 @@ class ModelConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> ModelConfig:
-        if self.embed_dim % self.num_heads:
-            message = f"embed_dim {self.embed_dim} is not a multiple of num_heads {self.num_heads}"
-            raise ConflictError(message, "embed_dim", "num_heads")
+        check_heads(self.embed_dim, self.num_heads)
         if self.predictor_dim % self.predictor_heads:
             message = f"predictor_dim {self.predictor_dim} is not a multiple of predictor_heads {self.predictor_heads}"
             raise ConflictError(message, "predictor_dim", "predictor_heads")

@@ -23,3 +23,10 @@ class ConflictError(ValueError):
     def __init__(self, message: str, *keys: str) -> None:
         super().__init__(message)
         self.keys = keys
+
+
+def check_heads(embed_dim: int, num_heads: int) -> None:
+    """Raises a `ConflictError` if the width of a transformer is not a multiple of its number of attention heads."""
+    if embed_dim % num_heads:
+        message = f"embed_dim {embed_dim} is not a multiple of num_heads {num_heads}"
+        raise ConflictError(message, "embed_dim", "num_heads")
