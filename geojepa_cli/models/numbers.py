@@ -8,7 +8,6 @@ hash, so they are the same on every computer, and no weights are stored.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -19,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from geojepa_cli.models.base import FrozenInputs
+from geojepa_cli.models.signs import hashed_signs
 from geojepa_cli.tasks.maxspeed import read_maxspeed
 
 FREQUENCIES = 5
@@ -127,7 +127,5 @@ def with_numbers(inputs: FrozenInputs, weight: float) -> FrozenInputs:
 
 def _signs(name: str, width: int) -> NDArray[np.float64]:
     """Returns the projection of the code of a quantity: −1 or 1, divided by the root of the width E. [1 + 2·F, E]"""
-    hashes = [hashlib.shake_256(f"number:{name}:{row}".encode()) for row in range(1 + 2 * FREQUENCIES)]
-    digests = np.frombuffer(b"".join(one.digest(-(-width // 8)) for one in hashes), np.uint8)
-    bits = np.unpackbits(digests).reshape(len(hashes), -1)[:, :width]
-    return (bits * 2.0 - 1) / width**0.5
+    rows = [f"number:{name}:{row}" for row in range(1 + 2 * FREQUENCIES)]
+    return hashed_signs(rows, width).astype(np.float64) / width**0.5

@@ -6,15 +6,14 @@ on every computer, and no weights are stored.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from geojepa_cli.models.base import BatchVectors, FrozenInputs
+from geojepa_cli.models.signs import hashed_signs
 from geojepa_cli.nn.sketch import TagSketch
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.tags.frequent import frequent_tags
@@ -49,6 +48,5 @@ def tag_signs(texts: Sequence[str], width: int) -> Tensor:
     """
     if width % 8:
         raise ValueError(f"width {width} is not a multiple of 8")
-    hashes = [hashlib.shake_256(f"{kind}:{text}".encode()) for kind in ("presence", "count") for text in texts]
-    digests = np.frombuffer(b"".join(one.digest(width // 8) for one in hashes), np.uint8)
-    return torch.from_numpy(np.unpackbits(digests).reshape(-1, width) * np.float32(2) - 1)
+    rows = [f"{kind}:{text}" for kind in ("presence", "count") for text in texts]
+    return torch.from_numpy(hashed_signs(rows, width))
