@@ -26,6 +26,7 @@ class TileVectors:
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[NDArray[Any], NDArray[Any]]] = {}
+        self._parts: dict[str, TileParts] = {}
 
     def read(self, store: TileStore, rows: NDArray[Any], embeddings: Sequence[Artifact]) -> NDArray[Any]:
         """Returns the embeddings of n tiles, float32 [n, W], where W is the length of the model's tile embeddings.
@@ -54,11 +55,8 @@ class TileVectors:
         return np.concatenate(parts)
 
     def parts(self, embeddings: Sequence[Artifact]) -> TileParts:
-        """Returns the parts of the tile embeddings of one model. Empty if they are not known."""
-        from geojepa_cli.store.embeddings import FILE as EMBEDDINGS_FILE
-        from geojepa_cli.store.embeddings import Embeddings
-
-        return Embeddings(embeddings[0].file(EMBEDDINGS_FILE)).tile_parts
+        """Returns the parts of the tile embeddings of one model, which `read` has read. Empty if they are not known."""
+        return self._parts[embeddings[0].full_ref]
 
     def _open(self, store: TileStore, index: int, artifact: Artifact) -> tuple[NDArray[Any], NDArray[Any]]:
         """Opens an embeddings file. Returns the index of each tile in the region, int64 [m], and the vectors [m, W]."""
@@ -71,6 +69,7 @@ class TileVectors:
             found = Embeddings(artifact.file(EMBEDDINGS_FILE))
             found.check_source(store.regions[index])
             found.check_vectors("tile/vector")
+            self._parts[artifact.full_ref] = found.tile_parts
             self._known[artifact.full_ref] = found["tile/row"].astype(np.int64), found["tile/vector"]
         return self._known[artifact.full_ref]
 
