@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from machine import gemm_peak, memory_bytes, wait_for
+from machine import ROUNDS, add_options, measure_rounds, memory_bytes, wait_for
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -42,7 +42,6 @@ from geojepa_cli.train.ahead import Ahead
 from geojepa_cli.train.data import TrainingData
 from geojepa_cli.train.loop import _Run
 
-ROUNDS = 4  # steps are measured in so many parts, with matrix products before each part
 READ_POINTS = 4096  # points that are read at once to measure `queries_per_s`
 KINDS = (("features", "tags.h5"), ("images", "images.h5"))  # artifacts of a region, and their files
 
@@ -86,15 +85,9 @@ def measure_steps(
         _fill_queue(model)
         wait_for(data.device)
         model.forget()
-        tiles, peak, seconds, done = run.progress.tiles, 0.0, 0.0, 0
-        for _ in range(ROUNDS):
-            peak = max(peak, gemm_peak(data.device, half=config.train.precision == "bfloat16"))
-            started, goal = time.perf_counter(), done + -(-options.steps // ROUNDS)
-            while done < goal or time.perf_counter() - started < options.seconds / ROUNDS:
-                run._step(steps)
-                done += 1
-            wait_for(data.device)
-            seconds += time.perf_counter() - started
+        tiles = run.progress.tiles
+        half = config.train.precision == "bfloat16"
+        seconds, done, peak = measure_rounds(lambda: run._step(steps), data.device, half, options)
         run._check()
     finally:
         steps.close()
@@ -200,11 +193,12 @@ def _files(workspace: Path, regions: list[str] | None) -> tuple[list[Path], list
     found: tuple[list[Path], list[Path], list[Path | None]] = ([], [], [])
     for processed in sorted(workspace.glob("processed/*/processed.h5")):
         name = processed.parent.name.partition("@")[0]
-        others = [next(iter(sorted(workspace.glob(f"{kind}/{name}@*/{file}"))), None) for kind, file in KINDS]
-        if None in others or (regions and name not in regions):
+        tags, images = (next(iter(sorted(workspace.glob(f"{kind}/{name}@*/{file}"))), None) for kind, file in KINDS)
+        if tags is None or images is None or (regions and name not in regions):
             continue
-        for paths, path in zip(found, (processed, *others), strict=True):
-            paths.append(path)  # type: ignore[arg-type]
+        found[0].append(processed)
+        found[1].append(tags)
+        found[2].append(images)
     if not found[0]:
         sys.exit(f"`{workspace}` has no regions with tag embeddings and images. Try: geojepa demo")
     return found
@@ -213,17 +207,9 @@ def _files(workspace: Path, regions: list[str] | None) -> tuple[list[Path], list
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="gair.yaml", help="configuration file, or name of a packed one")
-    parser.add_argument("--workspace", type=Path, default=Path("workspace"), help="workspace with processed regions")
-    parser.add_argument("--region", action="append", help="region to train on; repeat it for several (default: all)")
-    parser.add_argument("--set", action="append", default=[], help="setting to replace, such as train.compile=true")
     parser.add_argument("--tiles", type=int, default=32, help="mean number of tiles per batch")
     parser.add_argument("--queries", type=int, default=512, help="maximum number of entities per batch")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--threads", type=int, default=2, help="number of CPU threads")
-    parser.add_argument("--warmup", type=int, default=2, help="number of steps before the measurement")
-    parser.add_argument("--steps", type=int, default=5, help="minimum number of measured steps")
-    parser.add_argument("--seconds", type=float, default=20.0, help="minimum duration of the measurement")
-    parser.add_argument("--seed", type=int, default=0, help="random seed")
+    add_options(parser)
     return parser.parse_args()
 
 

@@ -1,14 +1,18 @@
-"""Speed of the fastest matrix product of a machine, and memory in use, for benchmarks of training."""
+"""Parts that benchmarks of training share: options, timed steps, the fastest matrix product, memory in use."""
 
 from __future__ import annotations
 
+import argparse
 import resource
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import torch
 
 GEMM_SIZES = ((2048, 2048, 2048), (4096, 4096, 4096), (8192, 1536, 384), (8192, 8192, 8192))
 GEMM_S = 0.4  # seconds per matrix product
+ROUNDS = 4  # steps are measured in so many parts, with matrix products before each part
 
 
 def gemm_peak(device: torch.device, half: bool) -> float:
@@ -46,3 +50,41 @@ def memory_bytes(device: torch.device) -> float:
     if device.type == "cuda":
         return float(torch.cuda.max_memory_allocated(device))
     return 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def measure_rounds(
+    step: Callable[[], None], device: torch.device, half: bool, options: argparse.Namespace
+) -> tuple[float, int, float]:
+    """Measures training steps in several rounds, with the fastest matrix product before each round.
+
+    Args:
+        step: function that runs a training step.
+        device: device of the model.
+        half: multiply in bfloat16 instead of float32.
+        options: minimum number of steps and of seconds, see `add_options`.
+    Returns:
+        Seconds of all steps, number of steps, and the result of `gemm_peak`.
+    """
+    peak, seconds, done = 0.0, 0.0, 0
+    for _ in range(ROUNDS):
+        peak = max(peak, gemm_peak(device, half))
+        started, goal = time.perf_counter(), done + -(-options.steps // ROUNDS)
+        while done < goal or time.perf_counter() - started < options.seconds / ROUNDS:
+            step()
+            done += 1
+        wait_for(device)
+        seconds += time.perf_counter() - started
+    return seconds, done, peak
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of a benchmark of training."""
+    parser.add_argument("--workspace", type=Path, default=Path("workspace"), help="workspace with processed regions")
+    parser.add_argument("--region", action="append", help="region to train on; repeat it for several (default: all)")
+    parser.add_argument("--set", action="append", default=[], help="setting to replace, such as train.compile=true")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--threads", type=int, default=2, help="number of CPU threads")
+    parser.add_argument("--warmup", type=int, default=2, help="number of steps before the measurement")
+    parser.add_argument("--steps", type=int, default=5, help="minimum number of measured steps")
+    parser.add_argument("--seconds", type=float, default=20.0, help="minimum duration of the measurement")
+    parser.add_argument("--seed", type=int, default=0, help="random seed")

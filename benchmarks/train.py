@@ -22,14 +22,13 @@ import argparse
 import json
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from geometry_vectors import geometry_files
-from machine import gemm_peak, memory_bytes, wait_for
+from machine import add_options, measure_rounds, memory_bytes, wait_for
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -47,8 +46,6 @@ from geojepa_cli.train.ahead import Ahead
 from geojepa_cli.train.data import TrainingData
 from geojepa_cli.train.loop import _Run
 from geojepa_cli.train.steps import Prepared
-
-ROUNDS = 4  # steps are measured in so many parts, with matrix products before each part
 
 
 def main() -> None:
@@ -80,15 +77,9 @@ def measure(config: PretrainConfig, data: TrainingData, folder: Path, options: a
             run._step(steps)
         wait_for(data.device)
         model.count = Count()
-        before, peak, seconds, done = (run.progress.tokens, run.progress.tiles), 0.0, 0.0, 0
-        for _ in range(ROUNDS):
-            peak = max(peak, gemm_peak(data.device, half=config.train.precision == "bfloat16"))
-            started, goal = time.perf_counter(), done + -(-options.steps // ROUNDS)
-            while done < goal or time.perf_counter() - started < options.seconds / ROUNDS:
-                run._step(steps)
-                done += 1
-            wait_for(data.device)
-            seconds += time.perf_counter() - started
+        before = run.progress.tokens, run.progress.tiles
+        half = config.train.precision == "bfloat16"
+        seconds, done, peak = measure_rounds(lambda: run._step(steps), data.device, half, options)
         run._check()
         if options.profile:
             profile(run, steps, options.profile)
@@ -221,17 +212,9 @@ def _geometry(options: argparse.Namespace, config: PretrainConfig) -> list[Path]
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default="t.yaml", help="configuration file, or name of a packed one")
-    parser.add_argument("--workspace", type=Path, default=Path("workspace"), help="workspace with processed regions")
     parser.add_argument("--store", type=Path, help="folder that `gpu_pack.py unpack` wrote, instead of a workspace")
     parser.add_argument("--profile", type=Path, help="also profile three steps, and write a table to this file")
-    parser.add_argument("--region", action="append", help="region to train on; repeat it for several (default: all)")
-    parser.add_argument("--set", action="append", default=[], help="setting to replace, such as train.compile=true")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--threads", type=int, default=2, help="number of CPU threads")
-    parser.add_argument("--warmup", type=int, default=2, help="number of steps before the measurement")
-    parser.add_argument("--steps", type=int, default=5, help="minimum number of measured steps")
-    parser.add_argument("--seconds", type=float, default=20.0, help="minimum duration of the measurement")
-    parser.add_argument("--seed", type=int, default=0, help="random seed")
+    add_options(parser)
     return parser.parse_args()
 
 
