@@ -32,7 +32,7 @@ from geojepa_cli.export.hilbert import hilbert_order
 from geojepa_cli.export.neighbours_kept import measure_kept
 from geojepa_cli.search.results import distinctive_tags
 from geojepa_cli.search.tag_counts import TagStatistics, tags_of_pieces
-from geojepa_cli.stages.export_space import default_space
+from geojepa_cli.stages.export_space import fit_space
 from geojepa_cli.store.embeddings import Embeddings
 from geojepa_cli.store.reader import RegionStore
 
@@ -104,7 +104,7 @@ def write(options: argparse.Namespace) -> dict[str, Any]:
     encoding = fit_encoding(rows, options.dtype)
     if options.dtype == "int8":
         decoded = DecodedVectors(rows, encoding)
-        spaces = default_space(rows, ()), default_space(decoded, ())
+        spaces = fit_space(rows, ()), fit_space(decoded, ())
         measure_kept(rows, decoded, rows.groups(), spaces)
     order = hilbert_order(rows.centres())
     with tempfile.TemporaryDirectory() as folder, progress("write", rows.count) as meter:

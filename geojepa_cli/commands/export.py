@@ -11,6 +11,7 @@ from geojepa_cli import console, hints, stages
 from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.tables.counts import print_counts
+from geojepa_cli.config.spaces import FORMS
 from geojepa_cli.errors import UsageError
 from geojepa_cli.stages.export_options import MODEL_FORMAT
 from geojepa_cli.stages.vector_exports import KEPT
@@ -51,6 +52,14 @@ Dimensions = Annotated[
     int | None,
     typer.Option(help="Reduce the vectors to this number of principal components. Default: all dimensions."),
 ]
+Space = Annotated[
+    str | None,
+    typer.Option(
+        help=f"Map the vectors to a search space of `knn`: {', '.join(f'`{form}`' for form in FORMS)}. The dot product "
+        "of two mapped vectors is their similarity in this space. `raw`: vectors stay as they are. Default: "
+        "`balanced` with `--dimensions`, otherwise `raw`."
+    ),
+]
 List = Annotated[
     str,
     typer.Option(
@@ -84,6 +93,7 @@ def export(
     crs: Crs = None,
     dtype: Dtype = "float32",
     dimensions: Dimensions = None,
+    space: Space = None,
     list_: List = "fixed",
     no_vectors: NoVectors = False,
     alpha: options.Alpha = 0.0,
@@ -106,7 +116,7 @@ def export(
         _refuse_options_of_vectors(ctx)
         made = stages.export_model(workspace, model, out)
     else:
-        form = (level, format, area, crs, dtype, dimensions, list_, no_vectors)
+        form = (level, format, area, crs, dtype, dimensions, space, list_, no_vectors)
         limits = (alpha, min_entities, max_entities)
         made = stages.export(workspace, model, region, *form, *limits, date, seed, out, device, threads)
     if json:

@@ -51,6 +51,7 @@ class Product:
         zoom: zoom of the tiles or groups; None for entities and areas.
         chip_m: mean width of a tile or group on the ground, in metres.
         encoding: encoding of the vectors.
+        space: form of the search space to which the vectors were mapped; `raw` if they were not.
         original_dtype: type of the vectors in `embeddings.h5`.
         kept: loss of the encoding; None if it was not measured, because the encoding changes nothing.
         parameters: parameters with which the vectors were made, by name.
@@ -70,6 +71,7 @@ class Product:
     zoom: int | None
     chip_m: float | None
     encoding: Encoding
+    space: str
     original_dtype: str
     kept: KeptNeighbours | None
     parameters: Mapping[str, Any]
@@ -104,8 +106,7 @@ def vectors_item(product: Product) -> Json:
         properties |= {"geojepa:dimensions": product.encoding.width, "data_type": product.encoding.dtype}
     if (quantization := _quantization(product)) is not None:
         properties[f"{prefix}:quantization"] = quantization
-    if (projection := product.encoding.projection) is not None:
-        text = f"components @ vector, principal components, {projection.explained:.6f} of the squared length remain"
+    if (text := _postprocessing(product)) is not None:
         properties[f"{prefix}:postprocessing"] = {"format": "python", "expression": text}
     if product.kept is not None:
         properties["geojepa:neighbours_kept"] = product.kept.to_json()
@@ -227,6 +228,22 @@ def _links(product: Product, *kinds: str) -> list[Json]:
             href = model_urn(product.model)
             found.append({"rel": f"{product.prefix}:{kind}", "href": href, "title": product.model})
     return found
+
+
+def _postprocessing(product: Product) -> str | None:
+    """Returns how a stored vector is computed from that of the model. None if it is the same."""
+    steps = {
+        "raw": "vector",
+        "centred": "unit(vector - mean)",
+        "balanced": "unit((vector - mean) * scale)",
+        "whitened": "unit((vector - mean) @ matrix)",
+    }
+    found = steps[product.space]
+    projection = product.encoding.projection
+    if projection is None:
+        return None if product.space == "raw" else found
+    share = f"{projection.explained:.6f} of the squared length remain"
+    return f"components @ {found}, principal components, {share}"
 
 
 def _asset(product: Product) -> Json:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from geojepa_cli import hints
+from geojepa_cli.config.spaces import DEFAULT_FORM, Form
 from geojepa_cli.errors import NotFoundError, UsageError
 from geojepa_cli.hints import Hint
 from geojepa_cli.workspace.durable import file_sha256
@@ -31,6 +32,7 @@ class ExportOptions:
         format: `geoparquet`, `gpkg` or `fgb`.
         dtype: `float32`, `float16` or `int8`.
         dimensions: number of principal components; None for all dimensions.
+        space: form of the search space to which the vectors are mapped; `raw`: they stay as they are.
         list_: `fixed` or `variable`: type of the lists in a Parquet file.
         no_vectors: leave out the vectors, keep colours.
         area: file with polygons; None for the other levels.
@@ -43,6 +45,7 @@ class ExportOptions:
     format: str = "geoparquet"
     dtype: str = "float32"
     dimensions: int | None = None
+    space: Form = "raw"
     list_: str = "fixed"
     no_vectors: bool = False
     area: Path | None = None
@@ -64,11 +67,20 @@ class ExportOptions:
         """Returns the parameters of the artifact. The seed is one of them only if it can change the result."""
         found: dict[str, Any] = {"level": self.level, "format": self.format, "dtype": self.dtype}
         found |= {"dimensions": self.dimensions} if self.dimensions is not None else {}
+        found |= {"space": self.space} if self.space != "raw" else {}
         found |= {"list": self.list_} if self.format == "geoparquet" else {}
         found |= {"no_vectors": True} if self.no_vectors else {}
         found |= {"area": file_sha256(self.area), "crs": self.crs} if self.area is not None else {}
         measured = self.dtype != "float32" or self.dimensions is not None or self.has_colours
         return found | ({"seed": self.seed} if measured else {})
+
+
+def default_form(dimensions: int | None) -> Form:
+    """Returns the search space to which vectors are mapped by default.
+
+    Vectors of fewer dimensions are for searches: they cannot be balanced after the projection.
+    """
+    return "raw" if dimensions is None else DEFAULT_FORM
 
 
 def check_export_options(options: ExportOptions, level_given: bool, alpha: float = 0.0) -> None:

@@ -42,6 +42,7 @@ def rebuild_export(remains: Remains) -> Hint:
         crs=text(params.get("crs")),
         **{option: value for option, value in shown.items() if value != _SHORT[option]},
         dimensions=number(params.get("dimensions")),
+        space=text(params.get("space")),
         no_vectors=params.get("no_vectors") is True,
         alpha=number(known.params.get("alpha")),
         date=dates[0] if isinstance(dates, list) and len(set(dates)) == 1 and isinstance(dates[0], str) else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,15 +18,19 @@ from geojepa_cli.stages.embeddings import check_region, make_embeddings
 from geojepa_cli.stages.entity_limits import entity_limits
 from geojepa_cli.stages.export_files import ATTRIBUTION_FILE, check_folder, copy_files, write_json
 from geojepa_cli.stages.export_layers import AreaFile, dates_of, open_layer, open_regions, read_areas
-from geojepa_cli.stages.export_options import NAMES, ExportOptions, check_export_options
+from geojepa_cli.stages.export_options import NAMES, ExportOptions, check_export_options, default_form
 from geojepa_cli.stages.export_rebuild import rebuild_export
 from geojepa_cli.stages.model_exports import published_model, weights_urn
+from geojepa_cli.stages.neighbour_query import check_space
 from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, in_fixed_order
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from geojepa_cli.config.spaces import Form
     from geojepa_cli.export.components import Moments
     from geojepa_cli.export.encoding import Encoding
     from geojepa_cli.export.neighbours_kept import KeptNeighbours
@@ -51,6 +55,7 @@ def export(
     crs: str | None = None,
     dtype: str = "float32",
     dimensions: int | None = None,
+    space: str | None = None,
     list_: str = "fixed",
     no_vectors: bool = False,
     alpha: float = 0.0,
@@ -69,12 +74,11 @@ def export(
     Args:
         workspace: workspace to read from and publish to.
         model, region: as for `embed`. Default: the newest model, and the only region in the workspace.
-        level: `tile` (default), `entity`, or `group` (zoom-14 tiles).
-        format: `geoparquet`, `gpkg` or `fgb`. `export_model` writes the model.
+        level, format: `tile` (default), `entity`, or `group` (zoom-14 tiles); `geoparquet`, `gpkg` or `fgb`.
         area, crs: GeoJSON or GeoParquet file with polygons, for one vector for each polygon; CRS of its coordinates.
-        dtype, list_: type of the values: `float32`, `float16` or `int8`; of their lists: `fixed` or `variable`.
+        dtype, list_, no_vectors: `float32`, `float16` or `int8`; `fixed` or `variable` lists; colours alone for QGIS.
         dimensions: number of principal components. Default: all dimensions.
-        no_vectors: leave out the vectors, and keep their colours. Not for GeoParquet.
+        space: search space of `knn` to map the vectors to. Default: `balanced` with `dimensions`, otherwise `raw`.
         alpha: weight of the entity alone in the vectors of entities, 0 to 1 (ADR 24). Requires the level `entity`.
         min_entities, max_entities: number of entities in a tile. Default: 5 and 1250.
         date, seed: date of the map data (default: that of the OSM file); seed of the queries that measure the loss.
@@ -86,7 +90,8 @@ def export(
         DataError: there is no tile to embed, no polygon lies in an embedded tile, or a file is damaged.
     """
     path, shown = (None, level or "tile") if area is None else (Path(area), "area")
-    options = ExportOptions(shown, format, dtype, dimensions, list_, no_vectors, path, crs, date, seed)
+    form = check_space(space or default_form(dimensions))
+    options = ExportOptions(shown, format, dtype, dimensions, form, list_, no_vectors, path, crs, date, seed)
     check_export_options(options, level is not None, check_alpha(alpha))
     check_device(device)
     check_folder(out)
@@ -144,8 +149,10 @@ class _Plan:
         regions = open_regions(
             self.regions, embeddings, "entity/vector" if options.level == "entity" else "tile/vector"
         )
-        layer = open_layer(options, regions, file)
-        encoding, kept, moments = self._encode(build, layer)
+        original = open_layer(options, regions, file)
+        layer, mapping = _mapped(original, options.space)
+        encoding, kept, moments = self._encode(original, layer)
+        self._write_mapping(build, encoding, mapping)
         order = hilbert_order(layer.features.centres())
         product = self._product(build, layer, encoding, kept, dates)
         self._write_rows(build, layer, encoding, order, product, moments)
@@ -155,12 +162,15 @@ class _Plan:
         counts = {**layer.counts, "dimensions": encoding.width}
         return build.publish(counts, self.model.attribution, extra)
 
-    def _encode(self, build: Build, layer: ExportLayer) -> tuple[Encoding, KeptNeighbours | None, Moments | None]:
+    def _encode(
+        self, original: ExportLayer, layer: ExportLayer
+    ) -> tuple[Encoding, KeptNeighbours | None, Moments | None]:
         """Returns the encoding of the vectors, its loss, and the moments of the vectors, each None if not needed."""
         from geojepa_cli.export.components import fit_moments, fit_projection
         from geojepa_cli.export.encoding import DecodedVectors, fit_encoding
         from geojepa_cli.export.neighbours_kept import measure_kept
-        from geojepa_cli.stages.export_space import default_space
+        from geojepa_cli.search.space import SearchSpace
+        from geojepa_cli.stages.export_space import fit_space
 
         options, vectors = self.options, layer.vectors
         moments = fit_moments(vectors, options.seed) if options.dimensions or options.has_colours else None
@@ -168,14 +178,17 @@ class _Plan:
         if options.dimensions is not None and moments is not None:
             self._check_dimensions(vectors.width)
             projection = fit_projection(moments, options.dimensions)
-            self._write_projection(build, projection.components)
         encoding = fit_encoding(vectors, options.dtype, projection)
         if options.no_vectors or (encoding.dtype == "float32" and projection is None):
             return encoding, None, moments
         with console.progress("measure the loss of neighbours", 1) as meter:
             decoded = DecodedVectors(vectors, encoding)
-            spaces = default_space(vectors, layer.parts), default_space(decoded, () if projection else layer.parts)
-            kept = measure_kept(vectors, decoded, layer.features.groups(), spaces, options.seed)
+            if options.space != "raw":
+                after = SearchSpace("raw")  # they are in a search space already
+            else:
+                after = fit_space(decoded, () if projection else layer.parts)
+            spaces = fit_space(original.vectors, original.parts), after
+            kept = measure_kept(original.vectors, decoded, layer.features.groups(), spaces, options.seed)
             meter.update(1)
         return encoding, kept, moments
 
@@ -184,13 +197,17 @@ class _Plan:
             message = f"`--dimensions {self.options.dimensions}`: the vectors have {width} dimensions, expected fewer"
             raise UsageError(message, hints.again(dimensions=max(1, width // 4)))
 
-    def _write_projection(self, build: Build, components: Any) -> None:
+    def _write_mapping(self, build: Build, encoding: Encoding, mapping: dict[str, Tensor]) -> None:
+        """Writes what maps a vector to the stored one, if the stored one differs."""
         import torch
 
         from geojepa_cli.store.tensors import save_tensors
 
-        save_tensors(build.partial / PROJECTION_FILE, {"components": torch.from_numpy(components)})
-        (build.partial / PROJECTION_FILE).chmod(0o644)
+        if encoding.projection is not None:
+            mapping = {**mapping, "components": torch.from_numpy(encoding.projection.components)}
+        if mapping:
+            save_tensors(build.partial / PROJECTION_FILE, mapping)
+            (build.partial / PROJECTION_FILE).chmod(0o644)
 
     def _product(
         self,
@@ -222,6 +239,7 @@ class _Plan:
             zoom=layer.zoom,
             chip_m=layer.chip_m,
             encoding=encoding,
+            space=options.space,
             original_dtype="float16" if options.level == "entity" else "float32",
             kept=kept,
             parameters=parameters,
@@ -256,3 +274,13 @@ class _Plan:
         if product.model_item:
             published = published_model(self.workspace, self.model)
             write_json(build.partial / stac.MODEL_FILE, model_item(published, weights_urn(self.model)))
+
+
+def _mapped(layer: ExportLayer, form: Form) -> tuple[ExportLayer, dict[str, Tensor]]:
+    """Maps the vectors of a layer to a search space. Returns them, and the tensors of the map."""
+    from geojepa_cli.stages.export_space import InSpace, fit_space, space_tensors
+
+    if form == "raw":
+        return layer, {}
+    space = fit_space(layer.vectors, layer.parts, form)
+    return replace(layer, vectors=InSpace(layer.vectors, space)), space_tensors(space)

@@ -116,10 +116,12 @@ def test_int8_and_components_are_decoded_with_the_facts_in_the_metadata(workspac
     assert stored.dtype == np.int8 and stored.shape[1] == 6
     decoded = np.array(quantization["offset"]) + np.array(quantization["scale"]) * stored
     original = np.stack([expected[tile] for tile in frame["tile"]])
-    components = load_file(made.file("projection.safetensors"))["components"]
+    mapping = load_file(made.file("projection.safetensors"))
+    components = mapping["components"]
     step = np.array(quantization["scale"])
-    assert (np.abs(decoded - original @ components.T) <= 0.51 * step).all()
-    unit = original / np.linalg.norm(original, axis=1, keepdims=True)
+    unit = balanced(original, vectors_of(workspace).tile_parts)
+    np.testing.assert_allclose(unit_length((original - mapping["mean"]) * mapping["scale"]), unit, atol=1e-6)
+    assert (np.abs(decoded - unit @ components.T) <= 0.51 * step).all()
     svd = TruncatedSVD(6, algorithm="arpack").fit(unit)
     np.testing.assert_allclose(np.abs(components @ svd.components_.T), np.eye(6), atol=2e-3)
     kept = made.manifest["neighbours_kept"]
@@ -127,6 +129,32 @@ def test_int8_and_components_are_decoded_with_the_facts_in_the_metadata(workspac
     shown = output_of(workspace, *OAK, "--dtype", "int8", "--dimensions", "6")
     assert f"{kept['share']:.1%} of the 8 nearest neighbours remain" in shown
     validate(path, tmp_path)
+
+
+def test_cosines_of_vectors_in_a_space_are_those_of_knn(workspace: Workspace) -> None:
+    expected, parts = by_tile(vectors_of(workspace)), vectors_of(workspace).tile_parts
+    made = export(workspace, "--space", "balanced")
+    item = check_metadata(made, "tiles.parquet")
+    assert item["properties"]["emb:postprocessing"]["expression"] == "unit((vector - mean) * scale)"
+    frame = geopandas.read_parquet(made.file("tiles.parquet"))
+    original = np.stack([expected[tile] for tile in frame["tile"]])
+    np.testing.assert_allclose(np.stack(frame["vector"]), balanced(original, parts), atol=1e-6)
+    assert made.manifest["neighbours_kept"] is None  # nothing is rounded
+
+
+def balanced(vectors: np.ndarray, parts: tuple[tuple[str, int], ...]) -> np.ndarray:
+    """Vectors in the default space, by the formula of ADR 35."""
+    found, first = vectors.astype(np.float64) - vectors.astype(np.float64).mean(axis=0), 0
+    for name, width in parts:
+        columns = slice(first, first + width)
+        found[:, columns] *= (4.0 if name == "max" else 1.0) / np.sqrt(found[:, columns].var(axis=0).sum())
+        first += width
+    return unit_length(found)
+
+
+def unit_length(vectors: np.ndarray) -> np.ndarray:
+    """Vectors divided by their norms."""
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
 def test_qgis_layers_have_colours_and_bytes(workspace: Workspace) -> None:

@@ -17,7 +17,7 @@ from geojepa_cli.export.encoding import DecodedVectors, fit_encoding
 from geojepa_cli.export.neighbours_kept import MappedVectors, measure_kept, search
 from geojepa_cli.export.vector_rows import PooledVectors, StackedVectors
 from geojepa_cli.search.space import SearchSpace, unit_rows
-from geojepa_cli.stages.export_space import default_space
+from geojepa_cli.stages.export_space import fit_space
 from geojepa_cli.store.vector_statistics import add_rows, no_vectors
 
 
@@ -132,7 +132,7 @@ def test_parts_of_tile_vectors_are_compared_as_knn_does() -> None:
     table, parts = vectors(), (("max", 8), ("mean", 16))
     rows = StackedVectors([table])
     decoded = DecodedVectors(rows, fit_encoding(rows, "int8"))
-    spaces = default_space(rows, parts), default_space(decoded, parts)
+    spaces = fit_space(rows, parts), fit_space(decoded, parts)
     kept = measure_kept(rows, decoded, np.arange(len(table)), spaces)
     found = []
     for one, read in zip(spaces, (rows, decoded), strict=True):
@@ -146,12 +146,12 @@ def test_parts_of_tile_vectors_are_compared_as_knn_does() -> None:
 
 
 def _measured(original: Any, decoded: Any, groups: np.ndarray, seed: int = 0) -> Any:
-    return measure_kept(original, decoded, groups, (default_space(original, ()), default_space(decoded, ())), seed)
+    return measure_kept(original, decoded, groups, (fit_space(original, ()), fit_space(decoded, ())), seed)
 
 
 def test_a_vector_is_not_its_own_neighbour_and_few_vectors_have_few_neighbours() -> None:
     rows = StackedVectors([vectors(5)])
-    _, found = search(MappedVectors(rows, default_space(rows, ())), np.arange(5), 4)
+    _, found = search(MappedVectors(rows, fit_space(rows, ())), np.arange(5), 4)
     assert [sorted(row) for row in found.tolist()] == [[j for j in range(5) if j != i] for i in range(5)]
     kept = _measured(rows, rows, np.arange(5))
     assert kept is not None and kept.k == 4 and kept.share == 1.0
