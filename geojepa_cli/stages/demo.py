@@ -12,6 +12,7 @@ from geojepa_cli.stages.features import DEFAULT_ENCODER, check_encoder, process,
 from geojepa_cli.stages.images import make_images
 from geojepa_cli.stages.models import pretrain
 from geojepa_cli.stages.neighbours import knn
+from geojepa_cli.stages.photos import fetch_photos
 from geojepa_cli.stages.probes import probe
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.source import make_source
@@ -31,6 +32,7 @@ STEPS = 100
 BATCH_TOKENS = 2048  # half of the configuration's value, so that two CPU cores are enough
 SIZES = ("full", "small")
 ATTRIBUTION = "Demo city: made by `geojepa demo`, no real place"
+VIEWS_ATTRIBUTION = "Street views of the demo city: drawn by `geojepa demo`, no photos"
 TOLERANCE = 1e-3  # absolute tolerance of labels, which are stored as float32
 
 
@@ -69,6 +71,7 @@ def demo(
     images = make_images(workspace, done["source"], zoom=DEFAULT_ZOOM)
     if images is not None:
         done["images"] = images
+    done["photos"] = make_street_views(workspace, done["source"], city)
     (processed,) = process(workspace, done["tiles"], threads=threads)
     done["processed"], done["features"] = processed, tag_features(workspace, processed)
     tasks = {task.params["task"]["name"]: task for task in build_tasks(workspace, processed, seed=seed)}
@@ -102,6 +105,16 @@ def make_demo_source(workspace: Workspace, city: City) -> Artifact:
             write_images(city, folder / "images", meter.update)
         extract, images = inspect_extract(folder / "demo.osm.pbf"), inspect_imagery(folder / "images")
         return make_source(workspace, NAME, extract, images, [ATTRIBUTION])
+
+
+def make_street_views(workspace: Workspace, source: Artifact, city: City) -> Artifact:
+    """Publishes drawn street views of the generated city as a `photos/` artifact."""
+    from geojepa_cli.demo.street_views import write_street_views
+
+    with tempfile.TemporaryDirectory(prefix="geojepa-demo-") as name:
+        with console.progress("draw street views", len(city.answers)) as meter:
+            table = write_street_views(city, Path(name), meter.update)
+        return fetch_photos(workspace, table, source, attribution=[VIEWS_ATTRIBUTION])
 
 
 def check_answers(answers: KnownAnswers, task: str, processed: Artifact, artifact: Artifact) -> None:
