@@ -1,4 +1,4 @@
-"""What stands in the demo city, in three dimensions: flat areas, walls, roofs, trees and posts.
+"""Objects of the demo city in three dimensions: flat areas, walls, roofs, trees and posts.
 
 Positions are (east, north) in metres from the city's north-west corner.
 """
@@ -64,7 +64,7 @@ class Post:
 
 @dataclass
 class Scene:
-    """What stands in one tile."""
+    """All objects in one tile."""
 
     flats: list[Flat] = field(default_factory=list)
     buildings: list[Building] = field(default_factory=list)
