@@ -35,7 +35,11 @@ Text = Annotated[
 ]
 At = Annotated[
     str | None,
-    typer.Option("--at", help="Find tiles similar to the one at this place, given as LON,LAT, or to the nearest one."),
+    typer.Option(
+        "--at",
+        help="Find tiles similar to the one at this place, given as LON,LAT, or to the nearest one. With a GAIR model: "
+        "find OSM elements that look similar to this point in the image; if there is no image, by the location alone.",
+    ),
 ]
 Draw = Annotated[
     Path | None,

@@ -141,6 +141,38 @@ class Embedder(Protocol):
         """
 
 
+@runtime_checkable
+class PointReader(Protocol):
+    """Interface of an `Embedder` that reads images at any point. Its vectors have length 1 and can be compared.
+
+    The caller disables gradients. Inputs are on the model's device.
+    """
+
+    def feature_maps(self, images: Tensor) -> Tensor:
+        """Encodes images, uint8 [N, 3, 224, 224], as maps of features, which `at_points` reads. [N, D, h, w]"""
+
+    def at_points(self, features: Tensor, uv: Tensor, image: Tensor) -> Tensor:
+        """Returns the vectors of points in images.
+
+        Args:
+            features: result of `feature_maps`. [N, D, h, w]
+            uv: points in their images: u from 0 (west) to 1 (east), v from 0 (north) to 1 (south). [Q, 2]
+            image: index of each point's image. int64 [Q]
+        Returns:
+            Vectors. [Q, D]
+        """
+
+    def at_places(self, lonlat: Tensor) -> Tensor:
+        """Returns the vectors of locations, given by longitude and latitude in degrees. float64 [Q, 2] -> [Q, D]"""
+
+    def describe(self, batch: TileBatch) -> Tensor:
+        """Returns the vectors of what the tags, kinds and sizes of the entities of a batch say. [T, D]
+
+        Raises:
+            DataError: the tags of the batch were embedded by another text encoder than those of the training data.
+        """
+
+
 @dataclass(frozen=True)
 class StepLosses:
     """Losses of a training step on one batch.

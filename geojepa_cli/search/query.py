@@ -67,6 +67,7 @@ class Example:
             per searched region, float64 [n]. None: the part yields a vector.
         note: remark on how the part was understood, such as the distance to the nearest tile; empty if there is none.
         warning: reason why results may not be what the user expects; empty if there is none.
+        read_from: `image` or `location`, from which the vector of a point was computed; empty for other parts.
         matching: for a part that yields scores, a function from the number of a searched region and a row of a vector
             to the tags of this result that match the part.
     """
@@ -82,6 +83,7 @@ class Example:
     matching: Callable[[int, int], Sequence[str]] | None = None
     tiles: tuple[TileId, ...] = ()
     warning: str = ""
+    read_from: str = ""
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,11 @@ class NeighbourQuery:
         more = f"+{len(self.parts) - 1}" if len(self.parts) > 1 else ""
         first = self.parts[0]
         text = Path(first.text).stem if first.option in FILES else first.text.strip()
+        place = first.params().get("at")
+        if isinstance(
+            place, list
+        ):  # equal places have equal names, so that the rebuild command makes the same artifact
+            text = ",".join(map(str, place))
         return legal_name(text.replace("/", "-").replace(".", "-"))[:60] + more
 
 

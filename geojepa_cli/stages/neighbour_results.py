@@ -34,7 +34,8 @@ class Answer:
         stores: for each example and then each neighbour, the region that contains it.
         searched: number of searched tiles or OSM elements.
         score_kind: kind of the scores, see `Blend`.
-        notes: for each part of the query, a `note` on how it was understood and a `warning`, if there are any.
+        notes: for each part of the query, a `note` on how it was understood, a `warning`, and what its vector was
+            `read_from`, if there are any.
     """
 
     examples: list[tuple[int, SearchResult]]
@@ -153,7 +154,8 @@ def search(query: NeighbourQuery, regions: Sequence[SearchRegion], sources: Sequ
 
 
 def _said(example: Example) -> dict[str, str]:
-    return {name: text for name, text in (("note", example.note), ("warning", example.warning)) if text}
+    said = {"note": example.note, "warning": example.warning, "read_from": example.read_from}
+    return {name: text for name, text in said.items() if text}
 
 
 def _describe(region: SearchRegion, hit: Hit, rank: int, level: Level, statistics: TagStatistics) -> SearchResult:

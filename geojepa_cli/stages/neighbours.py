@@ -23,6 +23,7 @@ from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.stages.neighbour_query import DEFAULT_K, NeighbourQuery, check_form, check_query, make_query
 from geojepa_cli.stages.neighbour_rebuild import rebuild_neighbours
 from geojepa_cli.stages.neighbour_results import Answer, make_page, open_regions, search
+from geojepa_cli.stages.point_query import encode_points, parts_at_points
 from geojepa_cli.stages.query_parts import Asked
 from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, in_fixed_order, rebuilding
 from geojepa_cli.workspace.artifact import Artifact
@@ -121,10 +122,13 @@ def _find(
     if from_region is not None:
         sources = in_fixed_order(find_regions(workspace, "processed", from_region, "from_region"))
     check_form(sources, query.parts, limits)
+    chosen, everything = None, list(dict.fromkeys((*regions, *sources)))
+    if any(part.option == "--at" for part in query.parts):  # the model decides what a place is compared with
+        chosen = find_model(workspace, model, everything)
+        query = replace(query, parts=parts_at_points(query.parts, chosen, level))
     query = query.with_level(level)
-    chosen = None
     if not query.words_only:
-        chosen = find_model(workspace, model, list(dict.fromkeys((*regions, *sources))))
+        chosen = chosen or find_model(workspace, model, everything)
         if query.level == "entity":
             check_entity_vectors(chosen)
         check_drawings(query.parts, chosen.needs(), query.level)
@@ -184,6 +188,7 @@ def make_neighbours(
         searched, came_from = ([opened[everything.index(one)] for one in group] for group in (regions, sources))
         drawn_by = (regions[0], query.level, query.alpha, device, threads)
         parts = encode_drawings(workspace, model, query.parts, *drawn_by) if model else query.parts
+        parts = encode_points(workspace, model, parts, sources, device) if model else parts
         answer = search(replace(query, parts=parts), searched, came_from)
         _write_files(build, answer, query, model.ref if model else None, [region.ref for region in regions])
         if html:

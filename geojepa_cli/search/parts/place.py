@@ -41,21 +41,7 @@ class PlacePart:
         return {"at": list(parse_place(self.text)), "weight": self.weight, "unlike": self.unlike}
 
     def check(self, stores: Sequence[RegionStore], limits: EntityLimits) -> None:
-        lon, lat = parse_place(self.text)
-        found = []
-        for store in stores:
-            bounds = tiles_bounds(*(store[f"tile/{axis}"] for axis in "zxy"))[_embedded(store, limits)]
-            if len(bounds):
-                distances = distances_m(lon, lat, bounds)
-                nearest = int(distances.argmin())
-                found.append((float(distances[nearest]), bounds[nearest], store.name))
-        least, tile, region = min(found, key=lambda one: one[0], default=(math.inf, None, ""))
-        if tile is not None and least > MAX_DISTANCE_M:
-            inside = f"{(tile[0] + tile[2]) / 2:.5f},{(tile[1] + tile[3]) / 2:.5f}"
-            message = f"`{self.option} {self.text}` is outside the regions: the nearest tile is "
-            message += f"{distance_text(least)} away, in `{region}`"
-            swapped = "; longitude comes before latitude" if _is_swapped(lon, lat, found) else ""
-            raise NotFoundError(message + swapped, hints.instead((self.option, self.text), (self.option, inside)))
+        check_inside(self.text, stores, limits)
 
     def resolve(self, source: Source) -> Example:
         lon, lat = parse_place(self.text)
@@ -81,6 +67,34 @@ class PlacePart:
             tags=tags_of_tile(region, row),
             note=note,
         )
+
+
+def check_inside(text: str, stores: Sequence[RegionStore], limits: EntityLimits) -> None:
+    """Checks that a place is in an embedded tile, or at most `MAX_DISTANCE_M` from the nearest one.
+
+    Args:
+        text: `LON,LAT` in degrees.
+        stores: opened `processed.h5` of each region.
+        limits: minimum and maximum number of entities in an embedded tile.
+
+    Raises:
+        NotFoundError: the place is outside the regions. The hint has the nearest tile.
+    """
+    lon, lat = parse_place(text)
+    found = []
+    for store in stores:
+        bounds = tiles_bounds(*(store[f"tile/{axis}"] for axis in "zxy"))[_embedded(store, limits)]
+        if len(bounds):
+            distances = distances_m(lon, lat, bounds)
+            nearest = int(distances.argmin())
+            found.append((float(distances[nearest]), bounds[nearest], store.name))
+    least, tile, region = min(found, key=lambda one: one[0], default=(math.inf, None, ""))
+    if tile is not None and least > MAX_DISTANCE_M:
+        inside = f"{(tile[0] + tile[2]) / 2:.5f},{(tile[1] + tile[3]) / 2:.5f}"
+        message = f"`--at {text}` is outside the regions: the nearest tile is "
+        message += f"{distance_text(least)} away, in `{region}`"
+        swapped = "; longitude comes before latitude" if _is_swapped(lon, lat, found) else ""
+        raise NotFoundError(message + swapped, hints.instead(("--at", text), ("--at", inside)))
 
 
 def parse_place(text: str) -> tuple[float, float]:
