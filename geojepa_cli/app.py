@@ -22,6 +22,7 @@ from geojepa_cli.commands.examples import command_name, help_text
 from geojepa_cli.commands.explore import explore
 from geojepa_cli.commands.export import export
 from geojepa_cli.commands.fetch import fetch
+from geojepa_cli.commands.heatmap import heatmap
 from geojepa_cli.commands.knn import knn
 from geojepa_cli.commands.parse_errors import describe_parse_error, flags_of, unknown_command
 from geojepa_cli.commands.pretrain import pretrain
@@ -78,7 +79,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _PREPARE = (fetch, tile, process, build_tasks, pretrain)
-_USE = (embed, probe, probe_entities, knn, explore, review, export, demo, report, sweep)
+_USE = (embed, probe, probe_entities, knn, heatmap, explore, review, export, demo, report, sweep)
 for _command in (*_PREPARE, *_USE, artifacts, doctor):
     app.command(name=command_name(_command), cls=_Command, help=help_text(_command))(_command)
 

@@ -227,6 +227,21 @@ def tile_uv(z: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike, lonlat: npt.Ar
     return np.stack([column - np.asarray(x, np.float64), row - np.asarray(y, np.float64)], axis=-1)
 
 
+def from_tile_uv(z: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike, uv: npt.ArrayLike) -> Floats:
+    """Converts positions in the images of tiles to degrees. This is the inverse of `tile_uv`.
+
+    Args:
+        z, x, y: tile of each position, numbers or [n].
+        uv: positions (u, v), from the north-west corner of the image, [n, 2].
+
+    Returns:
+        (lon, lat) of each position, float64 [n, 2].
+    """
+    place = np.asarray(uv, np.float64)
+    corner = _corner(z, np.asarray(x, np.float64) + place[:, 0], np.asarray(y, np.float64) + place[:, 1])
+    return np.stack(np.broadcast_arrays(*corner), axis=-1)
+
+
 def _corner(z: npt.ArrayLike, x: npt.ArrayLike, y: npt.ArrayLike) -> tuple[Floats, Floats]:
     """Returns the longitude and the latitude of the north-west corner of each tile, in degrees."""
     size = np.exp2(np.asarray(z, np.float64))

@@ -142,7 +142,7 @@ class Embedder(Protocol):
 
 
 @runtime_checkable
-class PointReader(Protocol):
+class PointReader(Embedder, Protocol):
     """Interface of an `Embedder` that reads images at any point. Its vectors have length 1 and can be compared.
 
     The caller disables gradients. Inputs are on the model's device.

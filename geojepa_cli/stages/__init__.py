@@ -22,6 +22,7 @@ from geojepa_cli.stages.retrieval import probe_retrieval  # isort: skip
 from geojepa_cli.stages.reports import report  # isort: skip
 from geojepa_cli.stages.sweeps import plan_sweep, sweep  # isort: skip
 from geojepa_cli.stages.neighbours import knn  # isort: skip
+from geojepa_cli.stages.heatmaps import heatmap  # isort: skip
 from geojepa_cli.stages.reviews import review  # isort: skip
 from geojepa_cli.stages.vector_exports import export  # isort: skip
 from geojepa_cli.stages.model_exports import export_model  # isort: skip
@@ -49,6 +50,7 @@ __all__ = [  # noqa: RUF022
     "plan_sweep",
     "sweep",
     "knn",
+    "heatmap",
     "review",
     "export",
     "export_model",

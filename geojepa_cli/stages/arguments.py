@@ -93,6 +93,8 @@ TEXTS = {
     "at": '"-76.88,40.26"',
     "text": '"school next to a motorway"',
     "level": '"tile"',
+    "view": '"ground"',
+    "by": '"image"',
     "merge": '"NAME"',
     "name": '"NAME"',
     "date": '"2024-01-01"',
@@ -177,6 +179,8 @@ def _check(name: str, value: Any) -> Any:
         return check_bbox(value)
     if name in ("simplify_m", "min_distance_km"):
         return _check_tolerance(name, value)
+    if name == "resolution":
+        return _check_distance(name, value)
     if name == "weight":
         return _plain_numbers(value if elements_of(value) is not None else [value])
     if name == "alpha":
@@ -274,6 +278,14 @@ def _check_tolerance(name: str, value: Any) -> float:
         raise wrong_type(name, value, "a number, 0 or more", "0.5")
     if not math.isfinite(value) or value < 0:
         raise UsageError(f"`{option(name)} {value}`: expected 0 or more", hints.again(**{name: 0.5}))
+    return float(value)
+
+
+def _check_distance(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise wrong_type(name, value, "a number above 0", "10.0")
+    if not math.isfinite(value) or value <= 0:
+        raise UsageError(f"`{option(name)} {value}`: expected a distance above 0 m", hints.again(**{name: 10}))
     return float(value)
 
 

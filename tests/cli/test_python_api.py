@@ -126,6 +126,7 @@ NEEDED: dict[str, Callable[[Made], dict[str, Any]]] = {
     "probe_entities": lambda m: {"task": m["entity_task"], "model": "tagpool", "per_class": 20},
     "probe_retrieval": lambda m: {"task": m["feature"], "model": "tagpool"},
     "knn": lambda m: {"tile": TILE, "model": "tagpool"},
+    "heatmap": lambda m: {"at": "-80.835,35.005"},
     "explore": lambda m: {"model": "tagpool"},
     "embed": lambda m: {"model": "tagpool"},
     "review": lambda m: {"model": "tagpool"},

@@ -90,6 +90,7 @@ def test_the_workspace_has_artifacts_of_every_kind(dotted: Workspace) -> None:
     elsewhere = {
         "entity_probes",
         "exports",
+        "heatmaps",
         "photos",
         "retrieval",
         "reviews",
