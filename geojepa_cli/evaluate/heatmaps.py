@@ -53,7 +53,7 @@ def similarity_in_images(
             features = reader.feature_maps(torch.from_numpy(np.array(images.image[row])[None]).to(device))
             parts = [
                 reader.at_points(features, some, torch.zeros(len(some), dtype=torch.int64, device=device))
-                for some in points.split(_POINTS_AT_ONCE)
+                for some in torch.split(points, _POINTS_AT_ONCE)
             ]
             found = _cosines(parts, vector, side)
         yield found  # outside of the inference mode, which would else hold for the caller
@@ -75,7 +75,7 @@ def similarity_of_locations(
     for tile in tiles:
         places = torch.from_numpy(from_tile_uv(*tile, points)).to(device)
         with torch.inference_mode():
-            found = _cosines([reader.at_places(some) for some in places.split(_POINTS_AT_ONCE)], vector, side)
+            found = _cosines([reader.at_places(some) for some in torch.split(places, _POINTS_AT_ONCE)], vector, side)
         yield found
 
 

@@ -57,7 +57,7 @@ class HeatGrid:
     @property
     def pixel_m(self) -> float:
         """Side of a pixel in EPSG:3857, in metres at the equator."""
-        return WORLD_M / 2**self.zoom / self.side
+        return WORLD_M / (1 << self.zoom) / self.side
 
     @property
     def left(self) -> float:
@@ -72,13 +72,13 @@ class HeatGrid:
     def pixel(self, lon: float, lat: float) -> tuple[float, float]:
         """Returns the place of a point in the raster, in pixels from its north-west corner: (x, y)."""
         mercator = math.asinh(math.tan(math.radians(lat)))
-        size = 2**self.zoom * self.side
+        size = (1 << self.zoom) * self.side
         x = (lon + 180.0) / 360.0 * size - self.column * self.side
         return x, (1.0 - mercator / math.pi) / 2.0 * size - self.row * self.side
 
     def lonlat(self, x: float, y: float) -> tuple[float, float]:
         """Returns longitude and latitude of a place in the raster, given as pixels from its north-west corner."""
-        size = 2**self.zoom * self.side
+        size = (1 << self.zoom) * self.side
         mercator = math.pi * (1.0 - 2.0 * (y + self.row * self.side) / size)
         return (x + self.column * self.side) / size * 360.0 - 180.0, math.degrees(math.atan(math.sinh(mercator)))
 

@@ -172,7 +172,7 @@ def _content(
     """Returns the content of `heatmap.json`."""
     from geojepa_cli.pages.heatmap.page import point_url
 
-    peaks = [
+    peaks: list[dict[str, Any]] = [
         {"rank": rank, "score": score, "lon": round(lon, 7), "lat": round(lat, 7), "tile": tile.name}
         for rank, (tile, score, lon, lat) in enumerate(summary.peaks(drawn.side), start=1)
     ]

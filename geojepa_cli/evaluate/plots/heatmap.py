@@ -73,7 +73,8 @@ def plot_heatmap(
     shown = axes.imshow(heat, COLOURS, vmin=low, vmax=high, extent=(0, width, height, 0), interpolation="nearest")
     inside = [(x, y) for x, y in marks if 0 <= x <= width and 0 <= y <= height]
     if inside:
-        axes.scatter(*zip(*inside, strict=True), s=170, marker="*", c=_MARK, edgecolors="white", label="query")
+        xs, ys = zip(*inside, strict=True)
+        axes.scatter(xs, ys, s=170, marker="*", c=_MARK, edgecolors="white", label="query")
         axes.legend(loc="upper right", framealpha=0.9)
     for axis, length, number in ((axes.xaxis, width, 0), (axes.yaxis, height, 1)):
         places = np.linspace(0, length, _TICKS)
