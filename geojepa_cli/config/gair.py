@@ -116,6 +116,28 @@ class GroundConfig(Section):
         description="standard deviation of the noise that is added to each coordinate of the points, in metres; points "
         "outside their tile are left out",
     )
+    photos: bool = Field(
+        default=False,
+        description="also compare street-level photos of `fetch --photos` with the images at their places",
+    )
+    photo_queries: Int = Field(
+        default=32, ge=1, le=MAX_QUERIES, description="maximum number of photos per batch; only with `photos`"
+    )
+    photo_patch_px: Int = Field(
+        default=16, ge=1, le=IMAGE_PX, description="width of a patch of a photo in pixels; divides 224"
+    )
+    photo_depth: Int = Field(default=4, ge=1, le=MAX_DEPTH, description="number of layers of the encoder of photos")
+
+    @model_validator(mode="after")
+    def _check(self) -> GroundConfig:
+        if IMAGE_PX % self.photo_patch_px:
+            raise ConflictError(f"photo_patch_px {self.photo_patch_px} does not divide {IMAGE_PX}", "photo_patch_px")
+        return self
+
+    @property
+    def photo_patches(self) -> int:
+        """Number of patches of a photo."""
+        return (IMAGE_PX // self.photo_patch_px) ** 2
 
 
 class GairLossConfig(Section):

@@ -147,7 +147,14 @@ def _gair_lines(config: GairConfig) -> list[str]:
         f"- Overhead encoder: {model.depth} layers, {model.embed_dim} wide, {model.num_heads} heads; "
         f"{model.grid} × {model.grid} cells per image",
         f"- Ground encoder: tags, kind and size of an entity; location encoder: {features}",
+        *([_photo_line(config)] if config.ground.photos else []),
     ]
+
+
+def _photo_line(config: GairConfig) -> str:
+    ground = config.ground
+    layers = f"{ground.photo_depth} layers, {config.model.embed_dim} wide, patches of {ground.photo_patch_px} px"
+    return f"- Photos: pixels, heading and field of view of street-level photos, never their place; {layers}"
 
 
 def _jepa_lines(config: PretrainConfig) -> list[str]:

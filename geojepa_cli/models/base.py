@@ -13,6 +13,7 @@ from geojepa_cli.config.modality import Needs
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.geometry import GeometryKind
 from geojepa_cli.store.image_tokens import ImageTokenKind
+from geojepa_cli.store.photo_table import PhotoBatch, PhotoTable
 from geojepa_cli.store.tile_parts import TileParts
 from geojepa_cli.tags.frequent import KEY, frequent_tags
 
@@ -66,6 +67,7 @@ class FrozenInputs:
         image_encoder: the encoder in `images`, loaded on the model's device. The training step computes image tokens
             with it. None: the training step computes no image tokens.
         tags: keys and values of the tags in `tag_table`. Only models that count tags need them. None: unknown.
+        photos: street-level photos of the regions, for models that compare them with images. None: there are none.
     """
 
     tag_table: Tensor
@@ -73,6 +75,7 @@ class FrozenInputs:
     images: ImageTokenKind | None = None
     image_encoder: FrozenImageEncoder | None = None
     tags: TagList | None = None
+    photos: PhotoTable | None = None
 
     @property
     def tag_list(self) -> TagList:
@@ -170,6 +173,13 @@ class PointReader(Embedder, Protocol):
 
         Raises:
             DataError: the tags of the batch were embedded by another text encoder than those of the training data.
+        """
+
+    def describe_photos(self, photos: PhotoBatch) -> Tensor:
+        """Returns the vectors of what photos show. [P, D]
+
+        Raises:
+            ValueError: the model was trained without photos.
         """
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import hints
 from geojepa_cli.baselines.registry import SUPERVISED
@@ -26,10 +26,12 @@ from geojepa_cli.stages.geometry_model import make_geometry_model
 from geojepa_cli.stages.image_features import FILE as TOKENS_FILE
 from geojepa_cli.stages.image_features import ImageSource, find_image_encoder_of, image_tokens, images_of
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
+from geojepa_cli.stages.photos import FILE as PHOTOS_FILE
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.shipped import shipped_names
 from geojepa_cli.stages.stage import Regions, as_command, find_regions, in_fixed_order
 from geojepa_cli.stages.training import TrainingRun, prepare_torch, publish_model, train_model
+from geojepa_cli.stages.training_inputs import TrainingInputs, photos_to_train
 from geojepa_cli.train.ranks import Ranks
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.kinds import check_name
@@ -110,37 +112,6 @@ def _refuse_regions(workspace: Workspace, config: str | Path, region: Regions) -
         raise UsageError(f"`{config}` trains on fonts, so it cannot be combined with `--region`", hints.shell(*words))
 
 
-class TrainingInputs(NamedTuple):
-    """Artifacts to train on. Each list contains one entry per region.
-
-    Attributes:
-        processed: `processed/` artifacts.
-        features: `features/` artifacts with text embeddings of tags.
-        geometry: `features/` artifacts with geometry vectors; None if the model does not read geometry.
-        images: `images/` artifacts. An entry is None if the region has no images or the model does not read images.
-        image_tokens: `features/` artifacts with image tokens. An entry is None if the region has no images. None if the
-            model reads no image tokens.
-        image_source: encoder of the image tokens; None if training uses only tokens that were computed before.
-    """
-
-    processed: list[Artifact]
-    features: list[Artifact]
-    geometry: list[Artifact] | None
-    images: list[Artifact | None]
-    image_tokens: list[Artifact | None] | None = None
-    image_source: ImageSource | None = None
-
-    @property
-    def artifacts(self) -> list[Artifact]:
-        """All artifacts in `processed`, `features`, `geometry`, `images` and `image_tokens`, without None."""
-        return [
-            *self.processed,
-            *self.features,
-            *(self.geometry or []),
-            *(artifact for artifact in (*self.images, *(self.image_tokens or [])) if artifact),
-        ]
-
-
 def make_model(workspace: Workspace, processed: Sequence[Artifact], run: TrainingRun[TileConfig]) -> Artifact:
     """Trains a model, and publishes the artifact `models/<name>`.
 
@@ -172,8 +143,9 @@ def make_model(workspace: Workspace, processed: Sequence[Artifact], run: Trainin
         geometry = None
         if isinstance(config, PretrainConfig) and Modality.GEOMETRY in config.needs:
             config, geometry = _with_geometry(workspace, processed, config, run.threads)
+        photos = photos_to_train(workspace, processed, config)
     run = replace(run, config=config)
-    inputs = TrainingInputs(list(processed), features, geometry, images, tokens, source)
+    inputs = TrainingInputs(list(processed), features, geometry, images, tokens, source, photos)
 
     def train(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         return _train(folder, run, inputs, chosen)
@@ -266,6 +238,7 @@ def _train(
             [artifact.file(GEOMETRY_FILE) for artifact in inputs.geometry] if inputs.geometry else None,
             [artifact.file(TOKENS_FILE) if artifact else None for artifact in inputs.image_tokens or []] or None,
             inputs.image_source.load() if inputs.image_source else None,
+            [[artifact.file(PHOTOS_FILE) for artifact in some] for some in inputs.photos],
         )
         available = available_bytes(data.device)
         processes = run.ranks.local_size if device == "cpu" else 1

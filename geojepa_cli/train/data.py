@@ -27,6 +27,7 @@ from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.csr import Rows
 from geojepa_cli.store.features import open_features
 from geojepa_cli.store.loader import TileLoader
+from geojepa_cli.store.photo_table import PhotoTable
 from geojepa_cli.store.resident import ResidentTiles
 from geojepa_cli.store.sampler import TokenBudgetSampler
 from geojepa_cli.store.store import TileStore
@@ -78,6 +79,7 @@ class TrainingData:
         geometry: Sequence[Path] | None = None,
         image_tokens: Sequence[Path | None] | None = None,
         image_encoder: FrozenImageEncoder | None = None,
+        photos: Sequence[Sequence[Path]] = (),
     ) -> TrainingData:
         """Opens the training data of one or several regions.
 
@@ -91,6 +93,7 @@ class TrainingData:
             image_tokens: path of `image_tokens.h5` of each region, or None for a region without images. Required if the
                 model reads tokens of a frozen image encoder.
             image_encoder: the frozen image encoder. Required if `masking.pixels` is true.
+            photos: paths of the `photos.h5` of each region. Required if `ground.photos` is true.
 
         Raises:
             DataError: no tile is left to train on, the width of the tag embeddings is not `model.tag_dim`, or the
@@ -126,7 +129,8 @@ class TrainingData:
         sizes = store.lengths(view), config.train.batch_tokens
         sampler = TokenBudgetSampler(view.tiles, *sizes, seed, block=1, tile_cost=image)
         tags = count_tags(store, view) if isinstance(config, TagAEConfig) else TagList(store.keys, store.values)
-        inputs = FrozenInputs(table, store.geometry_kind, store.image_kind, image_encoder, tags)
+        shown = _open_photos(store, view, photos) if isinstance(config, GairConfig) and config.ground.photos else None
+        inputs = FrozenInputs(table, store.geometry_kind, store.image_kind, image_encoder, tags, shown)
         return cls(store, view, inputs, sampler, config.training_needs, split_seed=config.data.split_seed)
 
     def n_batches(self, epoch: int) -> int:
@@ -211,6 +215,20 @@ def _check_files(
         raise ValueError("the model reads image tokens: pass the `image_tokens.h5` of each region")
     if isinstance(config, PretrainConfig) and config.masking.pixels and image_encoder is None:
         raise ValueError("the model masks pixels: pass the image encoder")
+
+
+def _open_photos(store: TileStore, view: View, photos: Sequence[Sequence[Path]]) -> PhotoTable:
+    """Opens the photos of the regions.
+
+    Raises:
+        DataError: no photo is in a tile to train on.
+    """
+    paths = [(path, region.zoom) for region, some in zip(store.regions, photos, strict=True) for path in some]
+    table = PhotoTable.open([path for path, _ in paths], [zoom for _, zoom in paths])
+    if not len(table.in_tiles(store.tile_zxy[view.tiles])[0]):
+        message = f"none of the {len(table):,} photos is in a tile to train on"
+        raise DataError(message, hints.again(set={"ground.photos": "false"}))
+    return table
 
 
 def count_tags(store: TileStore, view: View) -> TagList:

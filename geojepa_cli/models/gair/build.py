@@ -13,6 +13,7 @@ from geojepa_cli.nn.layers.init import init_weights
 from geojepa_cli.nn.layers.transformer import Transformer
 from geojepa_cli.nn.location import LocationEncoder
 from geojepa_cli.nn.tokens.ground import EntityGround
+from geojepa_cli.nn.tokens.photo import PhotoGround
 from geojepa_cli.tags.places import tag_weights
 
 
@@ -27,7 +28,7 @@ def build_gair(config: GairConfig, seed: int) -> Gair:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         transformer = Transformer(dim, model.depth, model.num_heads, model.mlp_ratio)
-        return Gair(
+        module = Gair(
             OverheadEncoder(transformer, dim, model.patch_px).apply(init_weights),
             LocalInterpolation(dim, dim, model.decoder, model.decoder_dim).apply(init_weights),
             EntityGround(model.tag_dim, dim).apply(init_weights),
@@ -37,6 +38,15 @@ def build_gair(config: GairConfig, seed: int) -> Gair:
             model.pooling,
             anchored=config.loss.anchor_weight > 0,
         )
+        if config.ground.photos:  # last, so that the other initial weights do not depend on it
+            module.add_photos(_build_photo(config))
+        return module
+
+
+def _build_photo(config: GairConfig) -> PhotoGround:
+    model, ground = config.model, config.ground
+    transformer = Transformer(model.embed_dim, ground.photo_depth, model.num_heads, model.mlp_ratio)
+    return PhotoGround(transformer, model.embed_dim, ground.photo_patch_px).apply(init_weights)
 
 
 def build_location(model: GairModelConfig) -> LocationEncoder:

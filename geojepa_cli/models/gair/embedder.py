@@ -18,6 +18,7 @@ from geojepa_cli.models.gair.vectors import embed_batch, ground_vectors
 from geojepa_cli.models.published import load_module
 from geojepa_cli.nn.losses.contrastive import unit
 from geojepa_cli.store.batch import TileBatch
+from geojepa_cli.store.photo_table import PhotoBatch
 
 
 class GairEmbedder:
@@ -64,6 +65,14 @@ class GairEmbedder:
             message = f"tag embeddings have {found} dimensions, but the model was trained with {wanted}"
             raise DataError(message, hints.run("process"))
         return ground_vectors(self.module, batch, self._tag_table)
+
+    def describe_photos(self, photos: PhotoBatch) -> Tensor:
+        """Returns the vectors of what photos show. [P, D]
+
+        Raises:
+            ValueError: the model was trained without photos.
+        """
+        return unit(self.module.describe_photos(photos))
 
 
 def load(folder: Path, inputs: FrozenInputs, weights: str = WEIGHTS) -> GairEmbedder:

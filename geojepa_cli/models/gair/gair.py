@@ -16,7 +16,9 @@ from geojepa_cli.nn.location import LocationEncoder
 from geojepa_cli.nn.packing import cu_from_lengths, ragged_arange
 from geojepa_cli.nn.place_queue import PlaceQueue
 from geojepa_cli.nn.tokens.ground import EntityGround
+from geojepa_cli.nn.tokens.photo import PhotoGround
 from geojepa_cli.store.batch import TileBatch
+from geojepa_cli.store.photo_table import PhotoBatch
 
 EMPTY_IMAGES = (0, 3, 224, 224)
 
@@ -54,13 +56,15 @@ class GairInput:
         images: images of the batch. uint8 [N, 3, 224, 224]
         layout: layout of attention in the overhead encoder.
         queries: places at which the images are read.
-        ground: what stands at these places.
+        ground: the entities that stand at the first places.
+        photos: photos that were taken at the other places. None for a model without photos.
     """
 
     images: Tensor
     layout: PackedLayout
     queries: Queries
     ground: Ground
+    photos: PhotoBatch | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ class GairOutput:
     """Vectors of the Q places of a batch. None is scaled to length 1.
 
     Attributes:
-        ground: vectors of what stands at the places. [Q, D]
+        ground: vectors of what stands at the places, entities before photos. [Q, D]
         local: vectors that are read from the images at the places. [Q, D]
         location: vectors of the locations of the places. [Q, D]
         queue: vectors of the locations in the queue, including empty slots. [C, D]
@@ -112,11 +116,17 @@ class Gair(nn.Module):
         self.interpolation = interpolation
         self.ground = ground
         self.head = nn.Linear(embed_dim, embed_dim)  # of the ground encoder alone, as published
+        self.photo: PhotoGround | None = None
+        self.photo_head: nn.Linear | None = None
         self.location = location
         self.queue = PlaceQueue(queue)
         self.pooling = pooling
         self.anchor_overhead = copy.deepcopy(overhead).requires_grad_(False) if anchored else None
         self.anchor_ground = copy.deepcopy(ground).requires_grad_(False) if anchored else None
+
+    def add_photos(self, encoder: PhotoGround) -> None:
+        """Adds an encoder of photos, and a head for its vectors."""
+        self.photo, self.photo_head = encoder, nn.Linear(self.head.in_features, self.head.out_features)
 
     def forward(self, batch: GairInput, tag_table: Tensor) -> GairOutput:
         """Computes the vectors of a batch.
@@ -130,8 +140,11 @@ class Gair(nn.Module):
         places = torch.cat([batch.queries.lonlat, self.queue.lonlat])
         locations = self.location(places)
         count = len(batch.queries.lonlat)
+        heads = self.head(ground)
+        if batch.photos is not None:
+            heads = torch.cat([heads, self.describe_photos(batch.photos)])
         return GairOutput(
-            ground=self.head(ground),
+            ground=heads,
             local=self.interpolation(self.overhead.as_map(tokens), batch.queries.uv, batch.queries.image),
             location=locations[:count],
             queue=locations[count:],
@@ -152,6 +165,17 @@ class Gair(nn.Module):
     def describe(encoder: EntityGround, ground: Ground, tag_table: Tensor) -> Tensor:
         """Computes the vectors of entities with a ground encoder, before the head. [Q, D]"""
         x: Tensor = encoder(tag_table, ground.tag_ids, ground.tag_offsets, ground.kind, ground.area_m2, ground.length_m)
+        return x
+
+    def describe_photos(self, photos: PhotoBatch) -> Tensor:
+        """Computes the vectors of photos, after their head. [P, D]
+
+        Raises:
+            ValueError: the model has no encoder of photos.
+        """
+        if self.photo is None or self.photo_head is None:
+            raise ValueError("the model was trained without photos")
+        x: Tensor = self.photo_head(self.photo(photos.pixels, photos.heading, photos.field_of_view))
         return x
 
     def tiles(self, tokens: Tensor, batch: TileBatch) -> Tensor:

@@ -12,11 +12,13 @@ from geojepa_cli.models.base import BatchVectors, FrozenInputs, StepLosses
 from geojepa_cli.models.gair.build import bind_tags, build_gair
 from geojepa_cli.models.gair.gair import EMPTY_IMAGES, Gair, GairInput, Ground
 from geojepa_cli.models.gair.losses import gair_losses
+from geojepa_cli.models.gair.photo_queries import add_photos
 from geojepa_cli.models.gair.queries import draw_queries, hash_tags, split_rows
 from geojepa_cli.models.gair.vectors import entity_vectors, ground_vectors, tile_tokens
 from geojepa_cli.models.jepa.memory import FLOAT, LAYERS_PEAK, PEAK, layer_values
 from geojepa_cli.nn.inr import UNFOLDED
 from geojepa_cli.store.batch import TileBatch
+from geojepa_cli.store.photo_table import PhotoTable
 
 POINTS = 8.0  # values per query and unfolded feature: four cells, and their gradients
 
@@ -36,6 +38,7 @@ class GairPretraining:
         self._config = config
         self._inputs = inputs
         self._tag_hashes = hash_tags(inputs.tag_list).to(inputs.device)
+        self._photos = _photos(config, inputs)
         self._kernel = config.train.precision == "bfloat16" and inputs.device.type == "cuda"
 
     def prepare(self, batch: TileBatch, rng: torch.Generator) -> Callable[[], StepLosses]:
@@ -47,12 +50,16 @@ class GairPretraining:
     def prepare_input(self, batch: TileBatch, rng: torch.Generator) -> GairInput:
         """Draws entities and a point on the geometry of each."""
         settings = self._config.ground
-        queries = draw_queries(batch, settings.queries, settings.coordinate_noise_m, self._tag_hashes, rng)
+        noise_m = settings.coordinate_noise_m
+        queries = draw_queries(batch, settings.queries, noise_m, self._tag_hashes, rng)
+        ground, photos = Ground.of(batch, queries.entity), None
+        if self._photos is not None:
+            queries, photos = add_photos(queries, batch, self._photos, settings.photo_queries, noise_m, rng)
         images = batch.images if batch.images is not None else batch.box.new_zeros(EMPTY_IMAGES, dtype=torch.uint8)
         layout = self.module.overhead.layout(len(images), images.device)
         if not self._kernel:
             _ = layout.padded  # in advance, so that the training step does not wait for it
-        return GairInput(images, layout, queries, Ground.of(batch, queries.entity))
+        return GairInput(images, layout, queries, ground, photos)
 
     def _losses(self, batch: GairInput) -> StepLosses:
         output = self.module(batch, self._inputs.tag_table)
@@ -60,6 +67,8 @@ class GairPretraining:
             losses = gair_losses(output, batch.queries, self.module.queue, self._config.loss)
         parts = {name: value.detach() for name, value in losses.items()}
         tokens = len(batch.images) * self._config.model.tokens_per_image + len(batch.queries.entity)
+        if batch.photos is not None:
+            tokens += len(batch.photos) * self._config.ground.photo_patches
         return StepLosses(losses["loss"], parts, tokens, batch.queries.rows())
 
     def collect(self, rows: Tensor) -> None:
@@ -84,7 +93,12 @@ class GairPretraining:
         """Estimates the memory for activations in one training step, in bytes. The batch has `tokens` tokens."""
         model, loss = self._config.model, self._config.loss
         layers = model.depth * layer_values(model.embed_dim, model.mlp_ratio, tokens, tokens)
-        queries = self._config.ground.queries
+        ground = self._config.ground
+        queries = ground.queries
+        if ground.photos:
+            patches = ground.photo_queries * ground.photo_patches
+            layers += ground.photo_depth * layer_values(model.embed_dim, model.mlp_ratio, patches, patches)
+            queries += ground.photo_queries
         points = POINTS * queries * (UNFOLDED * model.embed_dim + 2 * model.decoder_dim)
         places = (queries + loss.queue) * self._location_values()
         scores = 4 * queries * (queries + 2 * loss.queue)
@@ -99,17 +113,27 @@ class GairPretraining:
 
     def parameter_counts(self) -> dict[str, int]:
         """Returns a dict with the numbers of parameters of the overhead encoder and of the other parts."""
-        module = self.module
+        module, has_photos = self.module, self.module.photo is not None
         return {
             "parameters": _count(module.overhead),
             "interpolation_parameters": _count(module.interpolation),
             "ground_parameters": _count(module.ground) + _count(module.head),
             "location_parameters": _count(module.location),
+            **({"photo_parameters": _count(module.photo) + _count(module.photo_head)} if has_photos else {}),
         }
 
 
-def _count(module: nn.Module) -> int:
-    return sum(p.numel() for p in module.parameters())
+def _count(module: nn.Module | None) -> int:
+    return 0 if module is None else sum(p.numel() for p in module.parameters())
+
+
+def _photos(config: GairConfig, inputs: FrozenInputs) -> PhotoTable | None:
+    """Returns the photos to train on. None if the configuration has none."""
+    if not config.ground.photos:
+        return None
+    if inputs.photos is None:
+        raise ValueError("the configuration has `ground.photos`: pass the photos of the regions")
+    return inputs.photos
 
 
 def build(config: GairConfig, inputs: FrozenInputs, seed: int) -> GairPretraining:

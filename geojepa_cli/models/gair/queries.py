@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from geojepa_cli.grid import from_tiles_local, tile_uv
@@ -26,7 +27,7 @@ class Queries(NamedTuple):
     """Q places of a batch, each with the ground view that belongs to it.
 
     Attributes:
-        entity: index of the entity in the batch. int64 [Q]
+        entity: index of the entity in the batch, −1 for a photo. int64 [Q]
         image: index of the image in the batch that shows the place. int64 [Q]
         uv: place in the image, see `nn.inr`. float32 [Q, 2]
         lonlat: longitude and latitude in degrees. float64 [Q, 2]
@@ -107,10 +108,15 @@ def place_points(batch: TileBatch, entity: Tensor, xy: Tensor, noise_m: Tensor |
     z, x, y = batch.tile_zxy.index_select(0, tile).cpu().numpy().T
     lonlat = from_tiles_local(z, x, y, xy.cpu().numpy())
     if noise_m is not None:
-        parallel = np.stack([np.cos(np.radians(lonlat[:, 1])), np.ones(len(lonlat))], axis=1)
-        lonlat = lonlat + np.degrees(noise_m.numpy() / EARTH_RADIUS_M / parallel)
+        lonlat = move(lonlat, noise_m)
     places = torch.from_numpy(lonlat), torch.from_numpy(tile_uv(z, x, y, lonlat))
     return places[0].to(entity.device), places[1].to(entity.device)
+
+
+def move(lonlat: NDArray[np.float64], metres: Tensor) -> NDArray[np.float64]:
+    """Moves places by metres (east, north). float64 [Q, 2] in degrees, [Q, 2] -> float64 [Q, 2] in degrees"""
+    parallel = np.stack([np.cos(np.radians(lonlat[:, 1])), np.ones(len(lonlat))], axis=1)
+    return lonlat + np.degrees(metres.numpy() / EARTH_RADIUS_M / parallel)
 
 
 def outlines_of(batch: TileBatch) -> Outlines:
