@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +27,14 @@ def heatmap(
             "--at",
             help="Place to compare with all points, given as LON,LAT. Its vector is read from the image or, without an "
             "image, from its location.",
+        ),
+    ] = None,
+    photo: Annotated[
+        Path | None,
+        typer.Option(
+            "--photo",
+            help="JPEG, PNG or WebP file to compare with all points, with a model that was trained with photos. "
+            "Its place in EXIF is not used.",
         ),
     ] = None,
     model: Annotated[
@@ -65,9 +74,9 @@ def heatmap(
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
-    """Map the similarity of an OSM element or a place to all points of a region: GeoTIFF, PNG and HTML page."""
+    """Map the similarity of an OSM element, a place or a photo to all points of a region: GeoTIFF, PNG and page."""
     made = stages.heatmap(
-        options.workspace(ctx), entity, at, model, region, from_region, view, by, resolution, device, threads
+        options.workspace(ctx), entity, at, model, region, from_region, view, by, resolution, device, threads, photo
     )
     answer = made.read_json(JSON_FILE)
     files = {"geotiff": str(made.file(TIFF_FILE)), "png": str(made.file(PNG_FILE)), "page": str(made.file(PAGE_FILE))}
@@ -80,8 +89,9 @@ def heatmap(
 def print_heatmap(answer: dict[str, Any], made: Artifact, files: dict[str, str]) -> None:
     """Prints the most similar points as a table, then the paths of the files."""
     query = answer["query"]
-    name = query.get("entity") or ",".join(f"{value:g}" for value in query["at"])
-    console.note(f"the vector of {name} is that of its {query['read_from']}, in tile {query['tile']}")
+    name = query.get("entity") or ",".join(f"{value:g}" for value in query.get("at", ())) or "the photo"
+    if "tile" in query:
+        console.note(f"the vector of {name} is that of its {query['read_from']}, in tile {query['tile']}")
     rows = [
         [one["rank"], f"{one['score']:.3f}", f"{one['lat']:.5f}, {one['lon']:.5f}  {one['tile']}\n{one['url']}"]
         for one in answer["peaks"]

@@ -28,6 +28,7 @@ def knn(
     at: search_options.At = None,
     draw: search_options.Draw = None,
     area: search_options.Area = None,
+    photo: search_options.Photo = None,
     level: search_options.Level = None,
     like: search_options.Like = None,
     unlike: search_options.Unlike = None,
@@ -77,6 +78,7 @@ def knn(
         draw_=draw,
         area=area,
         level=level,
+        photo=photo,
     )
     _print(made, Format.JSON if json else output, html)
 
@@ -121,6 +123,16 @@ def print_neighbours(answer: dict[str, Any], made: Artifact, page: str | None) -
     caption = "; ".join(made.attribution) or None
     columns = ["", "top", score, "tile, region, latitude and longitude; tags in common and differing; link"]
     console.table(title, columns, rows, caption)
+    if answer.get("photos"):
+        shown = [
+            [
+                one["rank"],
+                f"{one['score']:.3f}",
+                f"{one['file']}  {one['region']}  {one['lat']:.5f}, {one['lon']:.5f}\n{one['url']}",
+            ]
+            for one in answer["photos"]
+        ]
+        console.table("Most similar photos", ["", "cosine", "file, region, latitude and longitude; link"], shown)
     console.print_line(f"HTML page: {page}" if page else f"GeoJSON: {made.file(GEOJSON_FILE)}")
 
 
@@ -133,6 +145,8 @@ def _part(part: dict[str, Any]) -> str:
         return ",".join(f"{value:g}" for value in part["at"])
     if "text" in part:
         return f'"{part["text"]}"'
+    if "photo" in part:
+        return "the photo"
     return str(part.get("tile") or part.get("entity") or ("the drawing" if "draw" in part else "the area"))
 
 

@@ -53,6 +53,14 @@ Area = Annotated[
     Path | None,
     typer.Option("--area", help="File with polygons. Finds tiles similar to the mean of the tiles in them."),
 ]
+Photo = Annotated[
+    Path | None,
+    typer.Option(
+        "--photo",
+        help="JPEG, PNG or WebP file. With a GAIR model that was trained with photos: find OSM elements where the "
+        "image looks similar, and the most similar photos of `fetch --photos`. Its place in EXIF is not used.",
+    ),
+]
 Level = Annotated[
     str | None,
     typer.Option("--level", help="What to find with `--text` or `--draw`: `tile` (default) or `entity`."),
@@ -70,7 +78,7 @@ Weight = Annotated[
     typer.Option(
         "--weight",
         help="Weight of a part of the query. Repeat it for each part, in this order: `--tile`, `--entity`, `--at`, "
-        "`--text`, `--draw`, `--area`, each `--like`, each `--unlike`. Default: 1 for all.",
+        "`--text`, `--draw`, `--area`, `--photo`, each `--like`, each `--unlike`. Default: 1 for all.",
     ),
 ]
 Count = Annotated[int, typer.Option("--k", help="Number of similar tiles or elements to find, 1 to 1000.")]

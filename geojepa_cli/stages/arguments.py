@@ -83,6 +83,7 @@ PATHS = {
     "draw_": '"drawing.geojson"',
     "area": '"parks.geojson"',
     "photos": '"DIR"',
+    "photo": '"photo.jpg"',
 }
 TEXT_OR_PATH = {"imagery": '"DIR"', "image_weights": '"FILE"', "config": '"tiny.yaml"', "file": '"lr.yaml"'}
 TEXT_OR_PATH |= {"geofabrik_url": '"URL"'}

@@ -30,6 +30,7 @@ READ_FROM = {
     "tags": "the element's tags",
     "image": "the image at the query",
     "location": "the location of the query, which has no image",
+    "photo": "the photo",
 }
 
 
@@ -176,7 +177,9 @@ def _content(
         {"rank": rank, "score": score, "lon": round(lon, 7), "lat": round(lat, 7), "tile": tile.name}
         for rank, (tile, score, lon, lat) in enumerate(summary.peaks(drawn.side), start=1)
     ]
-    where = {"lon": round(found.lon, 7), "lat": round(found.lat, 7), "tile": found.tile}
+    where: dict[str, Any] = {}
+    if found.lonlat is not None:
+        where = {"lon": round(found.lonlat[0], 7), "lat": round(found.lonlat[1], 7), "tile": found.tile}
     return {
         **about,
         "query": {**query.params(), "read_from": found.read_from, **where, "tags": list(found.tags)},
@@ -208,9 +211,10 @@ def _draw(
     from geojepa_cli.pages.heatmap.page import MOSAIC_PX, HeatPicture, Mark, render_page
 
     heat = read_overview(folder / TIFF_FILE, OVERVIEW_PX)
-    size, own = (grid.width, grid.height), grid.pixel(found.lon, found.lat)
+    size = grid.width, grid.height
+    marks = [] if found.lonlat is None else [Mark(*grid.pixel(*found.lonlat), "Q", *found.lonlat)]
     title = f"Similarity to {query.title} in {drawn.region.name}, by {content['model']}"
-    plot_heatmap(folder / PNG_FILE, heat, size, grid.lonlat, title, [own])
+    plot_heatmap(folder / PNG_FILE, heat, size, grid.lonlat, title, [(one.x, one.y) for one in marks])
     corner, count = (grid.column, grid.row), (grid.columns, grid.rows)
     inside = [
         (row, tile)
@@ -223,7 +227,6 @@ def _draw(
         mosaic = join_images(chosen.images, rows, tiles, corner, count, MOSAIC_PX)
     low, high = colour_range(heat)
     picture = HeatPicture(colours(heat), size, mosaic, shows_drawn_images(drawn.images), low, high, legend(9))
-    marks = [Mark(*own, "Q", found.lon, found.lat)]
     marks += [Mark(*grid.pixel(p["lon"], p["lat"]), str(p["rank"]), p["lon"], p["lat"]) for p in content["peaks"]]
     points = "read from the images" if drawn.by_image else "computed from longitude and latitude alone,"
     what = f"Cosine similarity between the vector of {READ_FROM[found.read_from]} and those of points in "

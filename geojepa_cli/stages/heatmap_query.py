@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import console, hints
@@ -14,6 +15,7 @@ from geojepa_cli.stages.device import pick_device
 from geojepa_cli.stages.embedding_model import Model, find_model
 from geojepa_cli.stages.image_features import images_to_read
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
+from geojepa_cli.stages.photo_query import check_reads_photos, encode_photo, photo_checksum, read_photo
 from geojepa_cli.stages.point_query import read_point
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.stage import rebuilding
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from geojepa_cli.models.base import PointReader
 
-GROUND, IMAGE = "ground", "image"
+GROUND, IMAGE, PHOTO = "ground", "image", "photo"
 VIEWS = (GROUND, IMAGE)
 GAIR = "gair"
 ANY_TILE = EntityLimits(1, 2**31 - 1)
@@ -36,31 +38,39 @@ EXAMPLE = "-76.88,40.26"
 
 @dataclass(frozen=True)
 class HeatQuery:
-    """Query of a heatmap, as the user gave it.
+    """Query of a heatmap, as the user gave it: an element, a place or a photo.
 
     Attributes:
-        entity: OSM element, such as `way/123`; None for a place.
-        at: longitude and latitude in degrees; None for an element.
+        entity: OSM element, such as `way/123`, or None.
+        at: longitude and latitude in degrees, or None.
+        photo: path of a photo, or None.
+        checksum: SHA-256 of the photo; empty without one.
         view: vector of an element: `ground`, what its tags say; or `image`, what the image shows there.
     """
 
     entity: str | None
     at: tuple[float, float] | None
+    photo: Path | None = None
+    checksum: str = ""
     view: str = GROUND
 
     @property
     def title(self) -> str:
         """The query in words, such as `way/123`."""
-        return self.entity or ",".join(f"{value:g}" for value in self.at or ())
+        name = "" if self.photo is None else self.photo.name
+        return self.entity or name or ",".join(f"{value:g}" for value in self.at or ())
 
     @property
     def name(self) -> str:
         """Name of the query in the name of the artifact."""
-        given = self.entity or ",".join(map(str, self.at or ()))
+        stem = "" if self.photo is None else self.photo.stem
+        given = self.entity or stem or ",".join(map(str, self.at or ()))
         return legal_name(given.replace("/", "-").replace(".", "-"))[:60]
 
     def params(self) -> dict[str, Any]:
         """Returns the query as a parameter of the artifact."""
+        if self.photo is not None:
+            return {"photo": self.checksum}
         return {"at": list(self.at)} if self.at else {"entity": self.entity, "view": self.view}
 
 
@@ -70,21 +80,20 @@ class HeatVector:
 
     Attributes:
         vector: unit vector. float64 [D]
-        read_from: `tags` of the element, `image` or `location`.
-        lon, lat: place of the query in degrees; of an element, the centre of its largest part in a tile.
-        tile: name of the tile with this place.
+        read_from: `tags` of the element, `image`, `location` or `photo`.
+        lonlat: place of the query in degrees; of an element, the centre of its largest part in a tile. None: no place.
+        tile: name of the tile with this place; empty without one.
         tags: tags `key=value` of the element.
     """
 
     vector: NDArray[np.float64]
     read_from: str
-    lon: float
-    lat: float
+    lonlat: tuple[float, float] | None
     tile: str
     tags: Sequence[str] = field(default=())
 
 
-def make_heat_query(entity: str | None, at: str | None, view: str | None) -> HeatQuery:
+def make_heat_query(entity: str | None, at: str | None, photo: Path | None, view: str | None) -> HeatQuery:
     """Checks the options of a query.
 
     Raises:
@@ -95,8 +104,9 @@ def make_heat_query(entity: str | None, at: str | None, view: str | None) -> Hea
     from geojepa_cli.search.parts.place import parse_place
     from geojepa_cli.store.batch import OSM_TYPES
 
-    if entity is not None and at is not None:
-        raise UsageError("`--entity` cannot be combined with `--at`", hints.instead(("--at", at)))
+    given = [name for name, value in (("--entity", entity), ("--at", at), ("--photo", photo)) if value is not None]
+    if len(given) > 1:
+        raise UsageError(f"`{given[0]}` cannot be combined with `{given[1]}`", hints.Hint(dropped=tuple(given[1:])))
     if view is not None and view not in VIEWS:
         raise UsageError(f"unknown view `{view}`: expected {' or '.join(VIEWS)}", hints.again(view=GROUND))
     if entity is not None:
@@ -104,21 +114,25 @@ def make_heat_query(entity: str | None, at: str | None, view: str | None) -> Hea
             osm_type, osm_id = parse_entity(entity)
         except UsageError as error:
             raise UsageError(error.message, hints.again(entity="way/123")) from None
-        return HeatQuery(f"{OSM_TYPES[osm_type]}/{osm_id}", None, view or GROUND)
-    if at is None:
-        raise UsageError("`--entity` or `--at` is required", hints.again(at=EXAMPLE))
+        return HeatQuery(f"{OSM_TYPES[osm_type]}/{osm_id}", None, view=view or GROUND)
+    if at is None and photo is None:
+        raise UsageError("`--entity`, `--at` or `--photo` is required", hints.again(at=EXAMPLE))
     if view is not None:
-        message = "`--view` needs `--entity`: the vector of a place is read from the image or, without an image, from "
-        raise UsageError(message + "its location", hints.Hint(dropped=("--view",)))
-    return HeatQuery(None, parse_place(at))
+        message = "`--view` needs `--entity`: a place has one vector, read from the image or, without an image, from "
+        raise UsageError(f"{message}its location, and so has a photo", hints.Hint(dropped=("--view",)))
+    if photo is not None:
+        return HeatQuery(None, None, photo, photo_checksum(photo))
+    return HeatQuery(None, parse_place(at or ""))
 
 
-def find_point_model(workspace: Workspace, ref: str | Artifact | None, regions: Sequence[Artifact]) -> Model:
-    """Finds a model that reads images at points. Default: the newest one.
+def find_point_model(
+    workspace: Workspace, ref: str | Artifact | None, regions: Sequence[Artifact], photos: bool
+) -> Model:
+    """Finds a model that reads images at points and, with `photos`, photos. Default: the newest one.
 
     Raises:
         NotFoundError: there is no such model.
-        UsageError: the model does not read images at points.
+        UsageError: the model does not read images at points, or photos.
     """
     train = hints.run("pretrain", config="gair.yaml", region=[region.name for region in regions])
     if ref is None:
@@ -131,6 +145,8 @@ def find_point_model(workspace: Workspace, ref: str | Artifact | None, regions: 
     if not model.reads_points:
         message = f"`{model.name}` has one vector per tile and entity: expected a GAIR model, which reads images at "
         raise UsageError(f"{message}any point", train)
+    if photos:
+        check_reads_photos(model)
     return model
 
 
@@ -176,7 +192,11 @@ def resolve_heat_query(
 
     if query.at is not None:
         reading = read_point(workspace, model, reader, [region], query.at, device)
-        return HeatVector(np.array(reading.vector), reading.read_from, *query.at, reading.tile.name)
+        return HeatVector(np.array(reading.vector), reading.read_from, query.at, reading.tile.name)
+    if query.photo is not None:
+        file = read_photo(query.photo)
+        console.note(f"`{query.photo.name}`: {file.note}")
+        return HeatVector(encode_photo(reader, file, device), PHOTO, None, "")
     return _of_entity(workspace, model, reader, query, region, device)
 
 
@@ -214,4 +234,4 @@ def _of_entity(
         raise DataError(message, hints.again(view=GROUND))
     tags = [f"{key}={value}" for key, value in shown.tags.items()]
     vector = np.asarray(vector / np.linalg.norm(vector))
-    return HeatVector(vector, IMAGE if reads_image else "tags", *centre_of(shown, tile), tile.name, tags)
+    return HeatVector(vector, IMAGE if reads_image else "tags", centre_of(shown, tile), tile.name, tags)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import hints
@@ -52,6 +53,7 @@ def _rebuild(remains: Remains) -> Hint:
         "heatmap",
         entity=text(query.get("entity")),
         at=",".join(map(str, at)) if isinstance(at, list) else None,
+        photo="FILE" if "photo" in query else None,
         view=view if view != GROUND else None,
         by=by if by != IMAGE else None,
         resolution=number(params.get("resolution")),
@@ -120,8 +122,9 @@ def heatmap(
     resolution: float | None = None,
     device: str = "auto",
     threads: int = 1,
+    photo: str | Path | None = None,
 ) -> Artifact:
-    """Maps the similarity of an OSM element or a place to all points of a region, with a GAIR model.
+    """Maps the similarity of an OSM element, a place or a photo to all points of a region, with a GAIR model.
 
     Args:
         workspace: workspace to read from and publish to.
@@ -137,6 +140,7 @@ def heatmap(
             Default: 8 points per side of a cell of the model with `image`, 16 points per side of a tile with `place`.
         device, threads: device of the model: `cpu`, `cuda` or `auto`; number of threads, which does not affect the
             result.
+        photo: JPEG, PNG or WebP file of a photo, for a model that was trained with photos.
 
     Returns:
         The `heatmaps/` artifact with `heatmap.tif`, `heatmap.png`, `heatmap.html` and `heatmap.json`.
@@ -147,12 +151,12 @@ def heatmap(
         DataError: an artifact is damaged, or the vector of an element is wanted from an image that does not exist.
     """
     check_device(device)
-    query = make_heat_query(entity, at, view)
+    query = make_heat_query(entity, at, None if photo is None else Path(photo), view)
     if by not in BY:
         raise UsageError(f"`--by {by}`: expected {' or '.join(BY)}", hints.again(by=IMAGE))
     processed = _only(workspace, region, "region")
     source = processed if from_region is None else _only(workspace, from_region, "from_region")
-    chosen = find_point_model(workspace, model, [processed])
+    chosen = find_point_model(workspace, model, [processed], query.photo is not None)
     check_heat_query(query, source)
     side = _side(chosen, processed, by, resolution)
     return _make(workspace, HeatPlan(processed, source, chosen, query, by, side, resolution), device, threads)

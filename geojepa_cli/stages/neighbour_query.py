@@ -82,13 +82,19 @@ class NeighbourQuery:
         if option is None or any(part.has_place for part in self.parts if not part.unlike):
             return
         part = next(part for part in self.parts if not part.unlike)
-        message = f"`{option}` needs a query with a place, but `{part.option}` has none: words are nowhere on the map"
+        why = "words are nowhere on the map" if part.option == "--text" else "the place in its EXIF is not used"
+        message = f"`{option}` needs a query with a place, but `{part.option}` has none: {why}"
         raise UsageError(message, hints.Hint(dropped=tuple(wanted)))
 
     @property
     def words_only(self) -> bool:
         """True if the query consists of words, so that no vectors are needed."""
         return all(part.option == "--text" for part in self.parts)
+
+    @property
+    def has_photo(self) -> bool:
+        """True if a part of the query is a photo."""
+        return any(part.option == "--photo" for part in self.parts)
 
     @property
     def reads_tags(self) -> bool:

@@ -67,7 +67,7 @@ def _query_options(params: Mapping[str, Any], name: str) -> dict[str, hints.Valu
         if isinstance(place := one.get("at"), list):
             options["at"] = ",".join(f"{value}" for value in place)
         options |= {"text": text(one.get("text"))} if "text" in one else {}
-        options |= {name: "FILE" for name in ("draw", "area") if name in one}
+        options |= {name: "FILE" for name in ("draw", "area", "photo") if name in one}
     options |= {"like": like, "unlike": [shown for shown, avoided in named if avoided]}
     weights = [one.get("weight") for one in parts]
     return options | ({"weight": [str(one) for one in weights]} if any(one != 1 for one in weights) else {})

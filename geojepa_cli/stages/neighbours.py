@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,11 @@ from geojepa_cli.stages.joined_images import joined_images
 from geojepa_cli.stages.neighbour_query import DEFAULT_K, NeighbourQuery, check_form, check_query, make_query
 from geojepa_cli.stages.neighbour_rebuild import rebuild_neighbours
 from geojepa_cli.stages.neighbour_results import Answer, make_page, open_regions, search
-from geojepa_cli.stages.point_query import encode_points, parts_at_points
+from geojepa_cli.stages.photo_query import check_reads_photos, compare_photos
+from geojepa_cli.stages.point_query import encode_points, open_reader, parts_at_points
 from geojepa_cli.stages.query_parts import Asked
 from geojepa_cli.stages.stage import Regions, Stage, as_command, find_regions, in_fixed_order, rebuilding
+from geojepa_cli.stages.training_inputs import photos_of
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.workspace import Workspace
@@ -69,6 +71,7 @@ def knn(
     draw_: str | Path | None = None,
     area: str | Path | None = None,
     level: str | None = None,
+    photo: str | Path | None = None,
 ) -> Artifact:
     """Finds the tiles or entities with embeddings most similar to a query. Computes missing embeddings first.
 
@@ -83,11 +86,12 @@ def knn(
         alpha: weight of the entity alone in the vectors of entities, 0 to 1 (ADR 24). Requires entities.
         space: form in which vectors are compared: `raw`, `centred`, `balanced` or `whitened` (ADR 26).
         like, unlike: further tiles or entities that results shall resemble, or must not resemble.
-        weight: weights of `tile`, `entity`, `at`, `text`, `draw_`, `area`, each `like`, each `unlike`. Default: 1.
+        weight: weights of `tile`, `entity`, `at`, `text`, `draw_`, `area`, `photo`, each `like`, each `unlike`.
         min_distance_km: smallest distance in km between the tile of a neighbour and those of the query.
         from_region: regions from which the query comes, if not from the searched regions.
         text, at: English words, such as `school next to a motorway` (ADR 31); place, such as `-76.88,40.26`.
         draw_, area: GeoJSON file of drawn entities, with OSM tags as properties; file with polygons.
+        photo: JPEG, PNG or WebP file of a photo, for a GAIR model that was trained with photos.
         level: `tile` or `entity`, what to search. Default: `entity` if the query has entities, otherwise `tile`.
 
     Returns:
@@ -98,7 +102,7 @@ def knn(
         NotFoundError, DataError: there is no such tile, entity, model or region; a region has no tile in the limits.
     """
     limits = entity_limits(min_entities, max_entities)
-    asked = Asked(tile, entity, at, text, draw_, area, like or (), unlike or (), weight or ())
+    asked = Asked(tile, entity, at, text, draw_, area, photo, like or (), unlike or (), weight or ())
     query = make_query(asked, space, k, exclude_same_group, min_distance_km, alpha)
     return _find(workspace, model, query, level, region, from_region, html, device, threads, limits)
 
@@ -123,9 +127,11 @@ def _find(
         sources = in_fixed_order(find_regions(workspace, "processed", from_region, "from_region"))
     check_form(sources, query.parts, limits)
     chosen, everything = None, list(dict.fromkeys((*regions, *sources)))
-    if any(part.option == "--at" for part in query.parts):  # the model decides what a place is compared with
+    if {"--at", "--photo"} & {part.option for part in query.parts}:  # the model decides if and how it reads them
         chosen = find_model(workspace, model, everything)
         query = replace(query, parts=parts_at_points(query.parts, chosen, level))
+        if query.has_photo:
+            check_reads_photos(chosen)
     query = query.with_level(level)
     if not query.words_only:
         chosen = chosen or find_model(workspace, model, everything)
@@ -173,11 +179,12 @@ def make_neighbours(
         settings = None, False, device, threads, limits
         embeddings = [make_embeddings(workspace, model, one, *settings, alpha=query.alpha) for one in everything]
     images = [joined_images(workspace, region) if html else None for region in everything]
+    photos = list(dict.fromkeys(one for region in regions if query.has_photo for one in photos_of(workspace, region)))
     params: dict[str, Any] = {**query.params(), "html": html}
     params |= {} if model is not None else limits_beyond_default(limits)
     if list(sources) != list(regions):
         params |= {"regions": [one.ref for one in regions], "from_regions": [one.ref for one in sources]}
-    inputs = [*everything, *filter(None, (*embeddings, *images, *tags))]
+    inputs = [*everything, *filter(None, (*embeddings, *images, *tags)), *photos]
 
     def write(build: Build) -> Artifact:
         import torch
@@ -189,8 +196,12 @@ def make_neighbours(
         drawn_by = (regions[0], query.level, query.alpha, device, threads)
         parts = encode_drawings(workspace, model, query.parts, *drawn_by) if model else query.parts
         parts = encode_points(workspace, model, parts, sources, device) if model else parts
+        nearest = None
+        if model is not None and query.has_photo:
+            reader = open_reader(workspace, model, sources[0], device)
+            parts, nearest = compare_photos(parts, reader, photos, query.k, device)
         answer = search(replace(query, parts=parts), searched, came_from)
-        _write_files(build, answer, query, model.ref if model else None, [region.ref for region in regions])
+        _write_files(build, answer, query, model.ref if model else None, [region.ref for region in regions], nearest)
         if html:
             credits = list(dict.fromkeys(line for artifact in inputs for line in artifact.attribution))
             drawn = [shows_drawn_images(images[opened.index(region)]) for region in answer.stores]
@@ -218,7 +229,12 @@ def searchable_regions(workspace: Workspace) -> list[str] | None:
 
 
 def _write_files(
-    build: Build, answer: Answer, query: NeighbourQuery, model: str | None, regions: Sequence[str]
+    build: Build,
+    answer: Answer,
+    query: NeighbourQuery,
+    model: str | None,
+    regions: Sequence[str],
+    photos: Sequence[Mapping[str, Any]] | None,
 ) -> None:
     """Writes the results as JSON, GeoJSON and CSV."""
     from geojepa_cli.search.geojson import to_geojson
@@ -227,6 +243,7 @@ def _write_files(
     content: dict[str, Any] = {**answer.to_json(query), "regions": list(regions)}
     content |= {"model": model} if model else {}
     content |= {"alpha": query.alpha} if query.alpha else {}
+    content |= {} if photos is None else {"photos": list(photos)}
     places = to_geojson(answer.results, [region.store for region in answer.stores])
     for name, document in ((JSON_FILE, content), (GEOJSON_FILE, places)):
         (build.partial / name).write_text(console.to_json(document, indent=1) + "\n", encoding="utf-8")

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from geojepa_cli import hints
 from geojepa_cli.errors import UsageError
 from geojepa_cli.stages.arguments import wrong_type
+from geojepa_cli.stages.photo_query import photo_checksum
 
 if TYPE_CHECKING:
     from geojepa_cli.search.neighbours import Level
     from geojepa_cli.search.query import QueryPart
 
-SINGLE = ("tile", "entity", "at", "text", "draw", "area")  # options of which a query has at most one each
-FILES = ("--draw", "--area")
+SINGLE = ("tile", "entity", "at", "text", "draw", "area", "photo")  # options of which a query has at most one each
+FILES = ("--draw", "--area", "--photo")
 LEVELS: tuple[Level, ...] = ("tile", "entity")
 
 
@@ -29,7 +30,7 @@ class Asked:
         tile, entity: query tile or query entity, or None.
         at: place as `LON,LAT`, or None.
         text: text, or None.
-        draw, area: GeoJSON file with drawn entities, file with polygons, or None.
+        draw, area, photo: GeoJSON file with drawn entities, file with polygons, photo, or None.
         like, unlike: tiles (`16_18052_25957`) or OSM elements (`way/123`).
         weight: one positive number per part, in the order above. Empty: all weights are 1.
     """
@@ -40,6 +41,7 @@ class Asked:
     text: str | None = None
     draw: str | Path | None = None
     area: str | Path | None = None
+    photo: str | Path | None = None
     like: Sequence[str] = ()
     unlike: Sequence[str] = ()
     weight: Sequence[Any] = ()
@@ -69,6 +71,7 @@ def _part(option: str, text: str, weight: float) -> QueryPart:
     from geojepa_cli.search.parts.area import AreaPart
     from geojepa_cli.search.parts.drawing import DrawingPart
     from geojepa_cli.search.parts.entity import EntityPart
+    from geojepa_cli.search.parts.photo import PhotoPart
     from geojepa_cli.search.parts.place import PlacePart, parse_place
     from geojepa_cli.search.parts.text import TextPart
     from geojepa_cli.search.parts.tile import TilePart
@@ -88,6 +91,8 @@ def _part(option: str, text: str, weight: float) -> QueryPart:
         part = AreaPart(text, option, weight)
         part.params()  # reads the file
         return part
+    if option == "--photo":
+        return PhotoPart(text, photo_checksum(Path(text)), option, weight)
     chosen = EntityPart if option == "--entity" or "/" in text else TilePart
     return chosen(text, option, weight, option == "--unlike")
 

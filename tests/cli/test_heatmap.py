@@ -186,7 +186,7 @@ def test_the_command_prints_points_and_files(town: PaintedWorkspace) -> None:
 @pytest.mark.parametrize(
     ("given", "error", "match"),
     [
-        ({}, UsageError, "`--entity` or `--at` is required"),
+        ({}, UsageError, "`--entity`, `--at` or `--photo` is required"),
         ({"entity": "node/1", "at": "1,2"}, UsageError, "cannot be combined"),
         ({"entity": "building"}, UsageError, "is not an entity"),
         ({"entity": "node/99999"}, NotFoundError, "node/99999"),
