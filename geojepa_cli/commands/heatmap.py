@@ -13,63 +13,73 @@ from geojepa_cli.commands.examples import example
 from geojepa_cli.stages.heatmap_files import JSON_FILE, PAGE_FILE, PNG_FILE, TIFF_FILE
 from geojepa_cli.workspace.artifact import Artifact
 
+Entity = Annotated[
+    str | None, typer.Option("--entity", help="OSM element to compare with all points (for example way/123).")
+]
+At = Annotated[
+    str | None,
+    typer.Option(
+        "--at",
+        help="Place to compare with all points, given as LON,LAT. Its vector is read from the image or, without an "
+        "image, from its location.",
+    ),
+]
+Photo = Annotated[
+    Path | None,
+    typer.Option(
+        "--photo",
+        help="JPEG, PNG or WebP file to compare with all points, with a model that was trained with photos. "
+        "Its place in EXIF is not used.",
+    ),
+]
+Model = Annotated[
+    str | None, typer.Option("--model", help="GAIR model to use, `name` or `name@id`. Default: the newest one.")
+]
+Region = Annotated[
+    str | None, typer.Option("--region", help="Region on the map. Default: the only region in the workspace.")
+]
+FromRegion = Annotated[
+    str | None,
+    typer.Option("--from-region", help="Region of the element or place, if it is not the region on the map."),
+]
+View = Annotated[
+    str | None,
+    typer.Option(
+        "--view",
+        help="Vector of the element: `ground`, what its tags say (default), or `image`, what the image shows.",
+    ),
+]
+By = Annotated[
+    str,
+    typer.Option(
+        "--by",
+        help="How points are read: `image`, from the images of tiles, or `place`, from longitude and latitude "
+        "alone, also where there is no image.",
+    ),
+]
+Resolution = Annotated[
+    float | None,
+    typer.Option(
+        "--resolution",
+        help="Maximum distance of neighbouring points in metres. Default: 8 points per side of a cell of the model "
+        "with `--by image`, 16 points per side of a tile with `--by place`.",
+    ),
+]
+
 
 @example(entity="way/123", model="gair")
 @example(at="-80.839,35.004", by="place", resolution=30)
 def heatmap(
     ctx: typer.Context,
-    entity: Annotated[
-        str | None, typer.Option("--entity", help="OSM element to compare with all points (for example way/123).")
-    ] = None,
-    at: Annotated[
-        str | None,
-        typer.Option(
-            "--at",
-            help="Place to compare with all points, given as LON,LAT. Its vector is read from the image or, without an "
-            "image, from its location.",
-        ),
-    ] = None,
-    photo: Annotated[
-        Path | None,
-        typer.Option(
-            "--photo",
-            help="JPEG, PNG or WebP file to compare with all points, with a model that was trained with photos. "
-            "Its place in EXIF is not used.",
-        ),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", help="GAIR model to use, `name` or `name@id`. Default: the newest one.")
-    ] = None,
-    region: Annotated[
-        str | None, typer.Option("--region", help="Region on the map. Default: the only region in the workspace.")
-    ] = None,
-    from_region: Annotated[
-        str | None,
-        typer.Option("--from-region", help="Region of the element or place, if it is not the region on the map."),
-    ] = None,
-    view: Annotated[
-        str | None,
-        typer.Option(
-            "--view",
-            help="Vector of the element: `ground`, what its tags say (default), or `image`, what the image shows.",
-        ),
-    ] = None,
-    by: Annotated[
-        str,
-        typer.Option(
-            "--by",
-            help="How points are read: `image`, from the images of tiles, or `place`, from longitude and latitude "
-            "alone, also where there is no image.",
-        ),
-    ] = "image",
-    resolution: Annotated[
-        float | None,
-        typer.Option(
-            "--resolution",
-            help="Maximum distance of neighbouring points in metres. Default: 8 points per side of a cell of the model "
-            "with `--by image`, 16 points per side of a tile with `--by place`.",
-        ),
-    ] = None,
+    entity: Entity = None,
+    at: At = None,
+    photo: Photo = None,
+    model: Model = None,
+    region: Region = None,
+    from_region: FromRegion = None,
+    view: View = None,
+    by: By = "image",
+    resolution: Resolution = None,
     device: options.Device = "auto",
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,

@@ -50,9 +50,7 @@ def knn(
     json: options.Json = False,
 ) -> None:
     """Find the tiles or OSM elements that are most similar to given ones. Computes missing embeddings first."""
-    if json and output not in (Format.TABLE, Format.JSON):
-        message = f"`--json` cannot be combined with `--format {output}`"
-        raise UsageError(message, hints.instead(("--json", None)))
+    _check_format(json, output)
     made = stages.knn(
         options.workspace(ctx),
         tile,
@@ -81,6 +79,12 @@ def knn(
         photo=photo,
     )
     _print(made, Format.JSON if json else output, html)
+
+
+def _check_format(json: bool, output: Format) -> None:
+    if json and output not in (Format.TABLE, Format.JSON):
+        message = f"`--json` cannot be combined with `--format {output}`"
+        raise UsageError(message, hints.instead(("--json", None)))
 
 
 def _print(made: Artifact, output: Format, html: bool) -> None:

@@ -82,9 +82,8 @@ PATHS = {
     "out": '"report"',
     "draw_": '"drawing.geojson"',
     "area": '"parks.geojson"',
-    "photos": '"DIR"',
-    "photo": '"photo.jpg"',
 }
+PATHS |= {"photos": '"DIR"', "photo": '"photo.jpg"'}
 TEXT_OR_PATH = {"imagery": '"DIR"', "image_weights": '"FILE"', "config": '"tiny.yaml"', "file": '"lr.yaml"'}
 TEXT_OR_PATH |= {"geofabrik_url": '"URL"'}
 TEXTS = {
@@ -94,8 +93,6 @@ TEXTS = {
     "at": '"-76.88,40.26"',
     "text": '"school next to a motorway"',
     "level": '"tile"',
-    "view": '"ground"',
-    "by": '"image"',
     "merge": '"NAME"',
     "name": '"NAME"',
     "date": '"2024-01-01"',
@@ -120,6 +117,7 @@ TEXTS = {
     "host": '"127.0.0.1"',
     "basemap": '"URL"',
 }
+TEXTS |= {"view": '"ground"', "by": '"image"'}  # of heatmaps
 TEXT_LISTS = ("keep_tags", "drop_tags", "attribution", "head", "tag", "like", "unlike", "space_")
 
 
@@ -178,10 +176,8 @@ def _check(name: str, value: Any) -> Any:
         return check_integer(name, value, RANGES[name])
     if name == "bbox":
         return check_bbox(value)
-    if name in ("simplify_m", "min_distance_km"):
+    if name in ("simplify_m", "min_distance_km", "resolution"):
         return _check_tolerance(name, value)
-    if name == "resolution":
-        return _check_distance(name, value)
     if name == "weight":
         return _plain_numbers(value if elements_of(value) is not None else [value])
     if name == "alpha":
@@ -275,18 +271,11 @@ def _check_workspace(value: Any) -> Workspace:
 
 
 def _check_tolerance(name: str, value: Any) -> float:
+    low, expected = (math.ulp(0.0), "above 0") if name == "resolution" else (0.0, "0 or more")
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise wrong_type(name, value, "a number, 0 or more", "0.5")
-    if not math.isfinite(value) or value < 0:
-        raise UsageError(f"`{option(name)} {value}`: expected 0 or more", hints.again(**{name: 0.5}))
-    return float(value)
-
-
-def _check_distance(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise wrong_type(name, value, "a number above 0", "10.0")
-    if not math.isfinite(value) or value <= 0:
-        raise UsageError(f"`{option(name)} {value}`: expected a distance above 0 m", hints.again(**{name: 10}))
+        raise wrong_type(name, value, f"a number, {expected}", "0.5")
+    if not math.isfinite(value) or value < low:
+        raise UsageError(f"`{option(name)} {value}`: expected {expected}", hints.again(**{name: 0.5}))
     return float(value)
 
 

@@ -105,20 +105,6 @@ class Model:
         return model_config(self.artifact)
 
     @property
-    def reads_points(self) -> bool:
-        """True if the model reads images at any point, and has vectors of locations (`PointReader`)."""
-        from geojepa_cli.config.gair import GairConfig
-
-        return isinstance(self.config, GairConfig)
-
-    @property
-    def reads_photos(self) -> bool:
-        """True if the model was trained with street-level photos."""
-        from geojepa_cli.config.gair import GairConfig
-
-        return isinstance(self.config, GairConfig) and self.config.ground.photos
-
-    @property
     def untrained(self) -> bool:
         """True for the first weights of a model: those of step 0, or of a run of 0 steps."""
         steps = self.config.train.max_steps if self.config else None

@@ -16,7 +16,7 @@ from geojepa_cli.stages.embedding_model import Model, find_model
 from geojepa_cli.stages.image_features import images_to_read
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
 from geojepa_cli.stages.photo_query import check_reads_photos, encode_photo, photo_checksum, read_photo
-from geojepa_cli.stages.point_query import read_point
+from geojepa_cli.stages.point_query import read_point, reads_points
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.stage import rebuilding
 from geojepa_cli.workspace.artifact import Artifact
@@ -142,7 +142,7 @@ def find_point_model(
         console.note(f"using the model {newest.ref}, the newest GAIR model in `{workspace.root}`")
         ref = newest
     model = find_model(workspace, ref, regions)
-    if not model.reads_points:
+    if not reads_points(model):
         message = f"`{model.name}` has one vector per tile and entity: expected a GAIR model, which reads images at "
         raise UsageError(f"{message}any point", train)
     if photos:

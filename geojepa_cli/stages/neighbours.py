@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import console
 from geojepa_cli.config.limits import DEFAULT_LIMITS, EntityLimits
@@ -31,6 +31,9 @@ from geojepa_cli.stages.training_inputs import photos_of
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.workspace import Workspace
+
+if TYPE_CHECKING:
+    from geojepa_cli.search.query import QueryPart
 
 JSON_FILE, GEOJSON_FILE, CSV_FILE, PAGE_FILE = (f"neighbours.{kind}" for kind in ("json", "geojson", "csv", "html"))
 # version 2 added `osm_version` and `record_id` of entities; version 3 has search spaces, combined queries, places among
@@ -180,8 +183,7 @@ def make_neighbours(
         embeddings = [make_embeddings(workspace, model, one, *settings, alpha=query.alpha) for one in everything]
     images = [joined_images(workspace, region) if html else None for region in everything]
     photos = list(dict.fromkeys(one for region in regions if query.has_photo for one in photos_of(workspace, region)))
-    params: dict[str, Any] = {**query.params(), "html": html}
-    params |= {} if model is not None else limits_beyond_default(limits)
+    params: dict[str, Any] = {**query.params(), "html": html, **({} if model else limits_beyond_default(limits))}
     if list(sources) != list(regions):
         params |= {"regions": [one.ref for one in regions], "from_regions": [one.ref for one in sources]}
     inputs = [*everything, *filter(None, (*embeddings, *images, *tags)), *photos]
@@ -193,13 +195,8 @@ def make_neighbours(
         with rebuilding(*everything, *embeddings, *images, *tags):
             opened = open_regions(everything, embeddings, images, limits, f"{query.level}/vector", tags)
         searched, came_from = ([opened[everything.index(one)] for one in group] for group in (regions, sources))
-        drawn_by = (regions[0], query.level, query.alpha, device, threads)
-        parts = encode_drawings(workspace, model, query.parts, *drawn_by) if model else query.parts
-        parts = encode_points(workspace, model, parts, sources, device) if model else parts
-        nearest = None
-        if model is not None and query.has_photo:
-            reader = open_reader(workspace, model, sources[0], device)
-            parts, nearest = compare_photos(parts, reader, photos, query.k, device)
+        given = regions[0], sources, photos, device, threads
+        parts, nearest = _encode_parts(workspace, model, query, *given)
         answer = search(replace(query, parts=parts), searched, came_from)
         _write_files(build, answer, query, model.ref if model else None, [region.ref for region in regions], nearest)
         if html:
@@ -210,6 +207,26 @@ def make_neighbours(
         return build.publish(counts={"searched": answer.searched, "neighbours": len(answer.neighbours)})
 
     return NEIGHBOURS.make(workspace, f"{query.name}.{model.name if model else 'text'}", params, inputs, write)
+
+
+def _encode_parts(
+    workspace: Workspace,
+    model: Model | None,
+    query: NeighbourQuery,
+    region: Artifact,
+    sources: Sequence[Artifact],
+    photos: Sequence[Artifact],
+    device: str,
+    threads: int,
+) -> tuple[tuple[QueryPart, ...], list[dict[str, Any]] | None]:
+    """Returns the parts of a query, with the vectors of drawings, points and photos; and the most similar photos."""
+    if model is None:
+        return query.parts, None
+    parts = encode_drawings(workspace, model, query.parts, region, query.level, query.alpha, device, threads)
+    parts = encode_points(workspace, model, parts, sources, device)
+    if not query.has_photo:
+        return parts, None
+    return compare_photos(parts, open_reader(workspace, model, sources[0], device), photos, query.k, device)
 
 
 def _shown(model: Model | None, query: NeighbourQuery) -> str:

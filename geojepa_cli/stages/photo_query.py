@@ -96,7 +96,9 @@ def check_reads_photos(model: Model) -> None:
     Raises:
         UsageError: it was not.
     """
-    if not model.reads_photos:
+    from geojepa_cli.config.gair import GairConfig
+
+    if not isinstance(model.config, GairConfig) or not model.config.ground.photos:
         message = f"`{model.name}` was not trained with photos: expected a GAIR model with `ground.photos`"
         trained = hints.run("pretrain", config="gair.yaml", name="gair-photos", set={"ground.photos": "true"})
         raise UsageError(message, trained)

@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from geojepa_cli.search.query import QueryPart
 
 
+def reads_points(model: Model) -> bool:
+    """Returns True if a model reads images at any point, and has vectors of locations (`PointReader`)."""
+    from geojepa_cli.config.gair import GairConfig
+
+    return isinstance(model.config, GairConfig)
+
+
 def parts_at_points(parts: Sequence[QueryPart], model: Model, level: str | None) -> tuple[QueryPart, ...]:
     """Returns the parts of a query, in which places are points if the model can read them and entities are searched.
 
@@ -35,7 +42,7 @@ def parts_at_points(parts: Sequence[QueryPart], model: Model, level: str | None)
     from geojepa_cli.search.parts.place import PlacePart
     from geojepa_cli.search.parts.point import PointPart
 
-    if not model.reads_points:
+    if not reads_points(model):
         return tuple(parts)
     others = {part.level for part in parts if not isinstance(part, PlacePart)}
     if level == "tile" or (level is None and "tile" in others):

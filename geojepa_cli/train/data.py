@@ -112,10 +112,7 @@ class TrainingData:
                 f"tag embeddings have {table.shape[1]} dimensions, but `model.tag_dim` is {config.model.tag_dim}",
                 hints.again(set={"model.tag_dim": table.shape[1]}),
             )
-        if isinstance(config, PretrainConfig) and store.geometry_kind is not None:
-            check_geometry(config.model, store.geometry_kind)
-        if isinstance(config, PretrainConfig) and store.image_kind is not None:
-            check_images(config.model, store.image_kind)
+        _check_kinds(config, store)
         limits = config.data.min_entities, config.data.max_entities
         view = View.default(store, *limits, imagery_only=isinstance(config, GairConfig))
         if config.data.fold is not None:
@@ -215,6 +212,18 @@ def _check_files(
         raise ValueError("the model reads image tokens: pass the `image_tokens.h5` of each region")
     if isinstance(config, PretrainConfig) and config.masking.pixels and image_encoder is None:
         raise ValueError("the model masks pixels: pass the image encoder")
+
+
+def _check_kinds(config: TileConfig, store: TileStore) -> None:
+    """Checks that geometry vectors and image tokens are those that the configuration requires.
+
+    Raises:
+        DataError: they are of another encoder, version or width.
+    """
+    if isinstance(config, PretrainConfig) and store.geometry_kind is not None:
+        check_geometry(config.model, store.geometry_kind)
+    if isinstance(config, PretrainConfig) and store.image_kind is not None:
+        check_images(config.model, store.image_kind)
 
 
 def _open_photos(store: TileStore, view: View, photos: Sequence[Sequence[Path]]) -> PhotoTable:

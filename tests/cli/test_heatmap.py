@@ -50,7 +50,7 @@ def opened(town: PaintedWorkspace) -> tuple[GairEmbedder, TileStore]:
 
 
 def ground_vector(town: PaintedWorkspace, entity: int) -> np.ndarray:
-    """What the tags of an entity say, alone."""
+    """The vector of what the tags of an entity say."""
     embedder, store = opened(town)
     batch = store.read(View.default(store, 1, None), [entity // PER_TILE])
     with torch.no_grad():

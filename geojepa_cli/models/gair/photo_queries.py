@@ -39,7 +39,8 @@ def add_photos(
     lonlat = table.lonlat[numbers]
     if noise_m:
         lonlat = move(lonlat, torch.randn(len(numbers), 2, generator=rng, dtype=torch.float64) * noise_m)
-    uv = tile_uv(*zxy[tile].T, lonlat)
+    z, x, y = zxy[tile].T
+    uv = tile_uv(z, x, y, lonlat)
     kept = ((uv >= 0.0) & (uv <= 1.0)).all(1)
     numbers, tile, lonlat, uv = numbers[kept], tile[kept], lonlat[kept], uv[kept]
     ids = torch.from_numpy(table.ids[numbers])
