@@ -22,6 +22,9 @@ knn --tile TILE --k
 knn --tile TILE --html=1
 knn --tile TILE --json rest
 knn --tile TILE rest
+heatmap --at=-80.835,35.005
+heatmap --at=-80.835,35.005 --model tagpool
+heatmap --entity way/999999999
 knn --tile TILE --model demoo
 knn --tile TILE --model tagpol
 knn --tile TILE --model tinyy

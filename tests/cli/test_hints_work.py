@@ -93,6 +93,17 @@ tile
 process --region nowhere
 embed --region nowhere
 knn --tile 16_1_2
+knn --photo absent.jpg
+heatmap
+heatmap --entity foo
+heatmap --entity way/1 --at 1,2
+heatmap --at north
+heatmap --at 1,2 --view top
+heatmap --at 1,2 --view image
+heatmap --at 1,2 --by road
+heatmap --at 1,2 --resolution 0
+heatmap --at 1,2 --resolution near
+heatmap --photo absent.jpg
 probe --task max_speed
 report
 fetch
