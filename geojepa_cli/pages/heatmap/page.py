@@ -107,7 +107,7 @@ def render_page(
         peaks=[
             {**one, "score": f"{one['score']:.3f}", "where": f"{one['lat']:.5f}, {one['lon']:.5f}"} for one in peaks
         ],
-        query_outside=len(inside) < len(marks),
+        query_outside=any(one.text == "Q" for one in marks if one not in inside),
         query_inside=any(one.text == "Q" for one in inside),
         script=Markup(script) if has_images else "",  # noqa: S704 - a file of the package
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
