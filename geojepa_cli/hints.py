@@ -23,7 +23,7 @@ Value = str | int | float | Path | Sequence[str] | Mapping[str, object] | None  
 GLOBAL = ("--workspace", "--debug")
 # options that are copied to a hint that runs the failed command with other arguments
 KEPT = ("--region", "--model", "--masked", "--head", "--k", "--html", "--exclude-same-group")
-ARGUMENTS = {"sweep": 1}  # number of arguments of commands that have arguments, not only options
+ARGUMENTS = {"probe": 1, "sweep": 1}  # number of arguments of commands that have arguments, not only options
 ON_RANKS = ("pretrain", "embed")  # commands that `torchrun` can run on several processes
 OF_A_REGION = ("tile", "process", "build-tasks", "pretrain", "embed", "probe", "knn")
 

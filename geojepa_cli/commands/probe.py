@@ -1,4 +1,5 @@
-"""`geojepa probe`: measures how well embeddings predict the label of a task, or find tiles with the same feature."""
+"""`geojepa probe`: measures how well embeddings predict the label of a task, or how well searches find what they should.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +11,25 @@ import typer
 from geojepa_cli import console, hints, stages
 from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
+from geojepa_cli.commands.probe_kinds import ENTITY_IMAGE, OFFSET, RETRIEVAL, find_kind
+from geojepa_cli.commands.tables.point_probe import print_entity_image, print_offset
 from geojepa_cli.commands.tables.probe import print_probe
 from geojepa_cli.commands.tables.retrieval import print_retrieval
 from geojepa_cli.config.language_model import TILES, with_language_models
-from geojepa_cli.errors import UsageError
+from geojepa_cli.stages.point_probe_plan import TILES as POINT_TILES
 from geojepa_cli.stages.probes import REPORT_FILE
 from geojepa_cli.stages.retrieval_plan import K
 from geojepa_cli.workspace.artifact import Artifact
 
-ONLY_RETRIEVAL = ("space", "k")
-ONLY_HEADS = (
-    *("head", "seeds", "labels", "fold", "embeddings", "without_shared"),
-    *("base_url", "api_key_env", "max_cost", "price_in", "price_out", "tiles"),
-)
-
+What = Annotated[
+    str | None,
+    typer.Argument(
+        metavar=ENTITY_IMAGE,
+        show_default=False,
+        help=f"With `--retrieval`: `{ENTITY_IMAGE}` tests if a GAIR model finds the tags of the entity at a point of an "
+        "image, and the point of an entity with given tags.",
+    ),
+]
 TaskNames = Annotated[
     list[str] | None,
     typer.Option(
@@ -98,7 +104,12 @@ PriceOut = Annotated[
     float | None, typer.Option("--price-out", help="Price in USD of a million tokens that the language model returns.")
 ]
 Tiles = Annotated[
-    int | None, typer.Option("--tiles", help=f"Number of test tiles to ask a language model about. Default: {TILES}.")
+    int | None,
+    typer.Option(
+        "--tiles",
+        help=f"Number of test tiles to ask a language model about. Default: {TILES}. With `{ENTITY_IMAGE}` or "
+        f"`--offset`: number of tiles to test, in whole zoom-14 tiles. Default: {POINT_TILES:,}.",
+    ),
 ]
 
 VectorFiles = Annotated[
@@ -119,6 +130,14 @@ Retrieval = Annotated[
         "search with an entity others of its class? `--masked` hides what defines the feature or class.",
     ),
 ]
+Offset = Annotated[
+    bool,
+    typer.Option(
+        "--offset",
+        help="Test how much worse a GAIR model finds the tags of the entity at a point when the point is moved by 0 to "
+        "160 m.",
+    ),
+]
 Spaces = Annotated[
     list[str] | None,
     typer.Option(
@@ -132,11 +151,14 @@ Neighbours = Annotated[
 ]
 
 
+@example(offset=True, model="gair")
+@example(ENTITY_IMAGE, retrieval=True, model="gair")
 @example(retrieval=True, masked=True, space=["raw", "centred", "balanced"])
 @example(task="max_speed", embeddings="mine=vectors.parquet")
 @example(task="max_speed", masked=True)
 def probe(
     ctx: typer.Context,
+    what: What = None,
     task: TaskNames = None,
     model: ModelNames = None,
     region: TestRegions = None,
@@ -166,37 +188,31 @@ def probe(
     retrieval: Retrieval = False,
     space: Spaces = None,
     k: Neighbours = None,
+    offset: Offset = False,
     device: options.Device = "auto",
     threads: options.Threads = options.default_threads(),
     json: options.Json = False,
 ) -> None:
     """Test how well the embeddings of models predict the labels of tasks. Computes missing embeddings first."""
-    workspace = options.workspace(ctx)
-    _check_kind(ctx, retrieval)
-    if retrieval:
+    workspace, kind = options.workspace(ctx), find_kind(ctx, what)
+    if kind == RETRIEVAL:
         k = K if k is None else k
-        made = stages.probe_retrieval(workspace, task, model, region, masked, space, k, seed, device, threads)
-        _print(made, json, print_retrieval)
-        return
-    models = with_language_models(model, base_url, api_key_env, max_cost, price_in, price_out, tiles)
-    given = (models, region, masked, head, seed, without_shared, device, threads, seeds, labels, fold, embeddings)
-    made = stages.probe(workspace, task, *given)
-    _print(made, json, print_probe)
+        found = stages.probe_retrieval(workspace, task, model, region, masked, space, k, seed, device, threads)
+        _print(found, json, print_retrieval)
+    elif kind in (ENTITY_IMAGE, OFFSET):
+        of_points, show = AT_POINTS[kind]
+        made = of_points(workspace, model, region, POINT_TILES if tiles is None else tiles, seed, device, threads)
+        _print([made], json, show)
+    else:
+        models = with_language_models(model, base_url, api_key_env, max_cost, price_in, price_out, tiles)
+        given = (models, region, masked, head, seed, without_shared, device, threads, seeds, labels, fold, embeddings)
+        _print(stages.probe(workspace, task, *given), json, print_probe)
 
 
-def _check_kind(ctx: typer.Context, retrieval: bool) -> None:
-    """Checks that all options belong to the kind of probe: searches with `--retrieval`, or heads without it.
-
-    Raises:
-        UsageError: an option belongs to the other kind.
-    """
-    for param in ctx.command.params:
-        if param.name in (ONLY_HEADS if retrieval else ONLY_RETRIEVAL) and options.is_given(ctx, param.name):
-            option = param.opts[0]
-            if retrieval:
-                message = f"`{option}` cannot be combined with `--retrieval`, which trains no heads"
-                raise UsageError(message, hints.instead(("--retrieval", None)))
-            raise UsageError(f"`{option}` requires `--retrieval`", hints.again(retrieval=True))
+AT_POINTS = {
+    ENTITY_IMAGE: (stages.probe_entity_image, print_entity_image),
+    OFFSET: (stages.probe_offset, print_offset),
+}
 
 
 def _print(made: Sequence[Artifact], json: bool, show: Callable[[dict[str, Any], Artifact], None]) -> None:

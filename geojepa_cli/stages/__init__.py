@@ -19,6 +19,7 @@ from geojepa_cli.stages.embedding_runs import embed  # isort: skip
 from geojepa_cli.stages.probes import probe  # isort: skip
 from geojepa_cli.stages.entity_probes import probe_entities  # isort: skip
 from geojepa_cli.stages.retrieval import probe_retrieval  # isort: skip
+from geojepa_cli.stages.point_probes import probe_entity_image, probe_offset  # isort: skip
 from geojepa_cli.stages.reports import report  # isort: skip
 from geojepa_cli.stages.sweeps import plan_sweep, sweep  # isort: skip
 from geojepa_cli.stages.neighbours import knn  # isort: skip
@@ -46,6 +47,8 @@ __all__ = [  # noqa: RUF022
     "probe",
     "probe_entities",
     "probe_retrieval",
+    "probe_entity_image",
+    "probe_offset",
     "report",
     "plan_sweep",
     "sweep",

@@ -56,6 +56,7 @@ RANGES = {
     "image_size": Range(1, 2**31 - 1, 224),
     "per_class": Range(1, 1_000_000, 1000),
     "workers": Range(1, 256, 2),
+    "tiles": Range(1, 2**31 - 1, 1000),
     "steps": Range(1, 2**31 - 1, 100),
     "dimensions": Range(1, 65_536, 96),
     "port": Range(0, 65_535, 0),

@@ -189,7 +189,7 @@ def as_list(given: object) -> list[Any]:
     return [given] if elements is None else elements
 
 
-def as_command(name: str, **always: hints.Value) -> Callable[[Callable[P, R]], Callable[P, R]]:
+def as_command(name: str, *arguments: str, **always: hints.Value) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Returns a decorator for the Python function of a command.
 
     The decorated function checks its arguments, and raises a `GeojepaError` if a file cannot be read or written.
@@ -200,6 +200,7 @@ def as_command(name: str, **always: hints.Value) -> Callable[[Callable[P, R]], C
 
     Args:
         name: name of the command.
+        arguments: arguments of the command that select this function, such as `entity-image` of `probe`.
         always: options of the command that select this function, such as `retrieval=True` of `probe`.
     """
 
@@ -210,9 +211,9 @@ def as_command(name: str, **always: hints.Value) -> Callable[[Callable[P, R]], C
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             bound = signature.bind(*args, **kwargs)
             check_digits(bound.arguments)
-            with hints.invocation(_as_typed(name, signature, bound.arguments, always)):
+            with hints.invocation(_as_typed(name, signature, bound.arguments, arguments, always)):
                 bound.arguments.update(check_arguments(signature, bound.arguments))
-            with hints.invocation(_as_typed(name, signature, bound.arguments, always)):
+            with hints.invocation(_as_typed(name, signature, bound.arguments, arguments, always)):
                 try:
                     return function(*bound.args, **bound.kwargs)
                 except BrokenPipeError:  # the program that reads the output has exited
@@ -226,11 +227,14 @@ def as_command(name: str, **always: hints.Value) -> Callable[[Callable[P, R]], C
 
 
 def _as_typed(
-    command: str, signature: inspect.Signature, arguments: Mapping[str, Any], always: Mapping[str, hints.Value]
+    command: str,
+    signature: inspect.Signature,
+    arguments: Mapping[str, Any],
+    rest: tuple[str, ...],
+    always: Mapping[str, hints.Value],
 ) -> Invocation:
     root: str | None = None
     options = list(hints.as_options(always))
-    rest: tuple[str, ...] = ()
     for name, value in arguments.items():
         default = signature.parameters[name].default
         if isinstance(value, Workspace):
