@@ -47,8 +47,8 @@ def _misplaced(option: str, kind: str) -> UsageError:
     """Returns the error for an option that belongs to another kind of probe."""
     if kind == HEADS:
         return UsageError(f"`{option}` requires `--retrieval`", hints.again(retrieval=True))
-    if kind == RETRIEVAL:
+    if kind == RETRIEVAL and option != "--tiles":
         message = f"`{option}` cannot be combined with `--retrieval`, which trains no heads"
         return UsageError(message, hints.instead(("--retrieval", None)))
-    name = f"`--{OFFSET}`" if kind == OFFSET else f"`{kind}`"
+    name = f"`{kind}`" if kind == ENTITY_IMAGE else f"`--{kind}`"
     return UsageError(f"`{option}` cannot be combined with {name}", Hint(dropped=(option,)))

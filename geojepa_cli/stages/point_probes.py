@@ -26,7 +26,7 @@ ENTITY_IMAGE, OFFSET = "entity-image", "offset"
 
 def _rebuild(remains: Remains) -> Hint:
     params = remains.params
-    offset = remains.name.partition(".")[0] == OFFSET
+    offset = remains.name.partition(".")[0] == OFFSET  # the name is known even if the manifest is damaged
     again = hints.run(
         "probe",
         retrieval=not offset,
@@ -125,7 +125,7 @@ Measure = Callable[[PointPlan, int, Path], dict[str, Any]]
 
 
 def _make(workspace: Workspace, plan: PointPlan, name: str, tiles: int, seed: int, measure: Measure) -> Artifact:
-    params = {"models": [one.ref for one in plan.models], "tiles": tiles, "seed": seed}
+    params: dict[str, Any] = {"measure": name, "models": [one.ref for one in plan.models], "tiles": tiles, "seed": seed}
     params |= {"protocols": {ref: found.name for ref, found in plan.protocols.items()}}
 
     def write(build: Build) -> Artifact:

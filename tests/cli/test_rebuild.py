@@ -92,6 +92,7 @@ def test_the_workspace_has_artifacts_of_every_kind(dotted: Workspace) -> None:
         "exports",
         "heatmaps",
         "photos",
+        "point_probes",
         "retrieval",
         "reviews",
         "sweeps",
