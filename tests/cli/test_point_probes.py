@@ -39,7 +39,7 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     stages.pretrain(made, "tiny.yaml", "elm", tiny, "net")
     noisy = {"model.decoder": "centre", "ground.coordinate_noise_m": 20, "data.split_seed": SPLIT}
     stages.pretrain(made, "gair.yaml", "ash", SMALL | noisy, "centre")
-    stages.pretrain(made, "gair.yaml", "elm", SMALL, "mlp")
+    stages.pretrain(made, "gair.yaml", "elm", SMALL | {"data.exclude_test_groups": False}, "mlp")
     return made
 
 
