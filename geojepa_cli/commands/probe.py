@@ -1,5 +1,4 @@
-"""`geojepa probe`: measures how well embeddings predict the label of a task, or how well searches find what they should.
-"""
+"""`geojepa probe`: measures how well embeddings predict the label of a task, and how well searches find things."""
 
 from __future__ import annotations
 
@@ -8,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from geojepa_cli import console, hints, stages
+from geojepa_cli import console, stages
 from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
 from geojepa_cli.commands.probe_kinds import ENTITY_IMAGE, OFFSET, RETRIEVAL, find_kind
@@ -26,8 +25,8 @@ What = Annotated[
     typer.Argument(
         metavar=ENTITY_IMAGE,
         show_default=False,
-        help=f"With `--retrieval`: `{ENTITY_IMAGE}` tests if a GAIR model finds the tags of the entity at a point of an "
-        "image, and the point of an entity with given tags.",
+        help=f"With `--retrieval`: `{ENTITY_IMAGE}` tests if a GAIR model finds the tags of the entity at a point of "
+        "an image, and the point of an entity with given tags.",
     ),
 ]
 TaskNames = Annotated[

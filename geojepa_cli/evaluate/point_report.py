@@ -97,9 +97,7 @@ def entity_image_report(found: Mapping[Cell, Figures], seed: int) -> dict[str, A
                 "groups": means.groups,
                 "random": values(None),
                 "scores": [{**row._asdict(), **values(row)} for row in rows],
-                "differences": [
-                    {"a": a._asdict(), "b": b._asdict(), **values(a, b)} for a, b in differences_of(rows)
-                ],
+                "differences": [{"a": a._asdict(), "b": b._asdict(), **values(a, b)} for a, b in differences_of(rows)],
             }
         )
     return {"searches": searches}
@@ -150,9 +148,7 @@ def _curves(means: Means, row: Row) -> dict[str, Any]:
 
 def _difference(means: Means, a: Row, b: Row) -> dict[str, Any]:
     """Returns the paired difference of two rows at each distance."""
-    curves = {
-        name: [means.interval(column, a, b) for column in _columns(number)] for number, name in enumerate(CURVES)
-    }
+    curves = {name: [means.interval(column, a, b) for column in _columns(number)] for number, name in enumerate(CURVES)}
     return {"a": a._asdict(), "b": b._asdict(), **curves}
 
 

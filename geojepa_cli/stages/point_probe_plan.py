@@ -167,7 +167,7 @@ def _config(model: Model) -> GairConfig:
 def _tested(store: TileStore, models: list[Model], tiles: int, seed: int) -> View:
     """Returns the tested tiles: whole zoom-14 groups in random order, until there are enough tiles.
 
-    If there are groups that no model saw in pretraining, only these are tested, and best those with no trained neighbour.
+    If there are groups that no model saw in pretraining, only these are tested.
     """
     import numpy as np
 

@@ -119,7 +119,9 @@ def test_fewer_tiles_are_whole_groups_that_the_seed_draws(workspace: Workspace, 
 
 def test_the_newest_gair_model_and_unseen_regions_are_the_default_and_results_are_reused(workspace: Workspace) -> None:
     first = stages.probe_entity_image(workspace)
-    assert first.name == "entity-image.mlp" and first.read_json("report.json")["models"]["mlp"]["protocol"] == "transfer"
+    assert (
+        first.name == "entity-image.mlp" and first.read_json("report.json")["models"]["mlp"]["protocol"] == "transfer"
+    )
     done = invoke(workspace, "probe", "--retrieval", "entity-image")
     assert "up to date, skipping" in done.output and "newest GAIR model" in done.output
     assert stages.probe_entity_image(workspace, "mlp", "ash", threads=2) == first
@@ -177,9 +179,7 @@ def test_options_of_other_probes_are_refused(words: str, message: str, hint: str
         (("--region", "asch"), "asch"),
     ],
 )
-def test_other_models_and_wrong_values_are_refused(
-    workspace: Workspace, words: tuple[str, ...], message: str
-) -> None:
+def test_other_models_and_wrong_values_are_refused(workspace: Workspace, words: tuple[str, ...], message: str) -> None:
     assert message in refused(workspace, "probe", "--offset", *words).message
 
 

@@ -22,7 +22,13 @@ from geojepa_cli.nn.losses.contrastive import unit
 from geojepa_cli.nn.packing import segment_ids
 from geojepa_cli.store.batch import TileBatch
 
-AT_POINT, NEAREST_CELL, TILE_MEAN, CENTRE_PATCH, PLACE = "at point", "nearest cell", "tile mean", "centre patch", "place"
+AT_POINT, NEAREST_CELL, TILE_MEAN, CENTRE_PATCH, PLACE = (
+    "at point",
+    "nearest cell",
+    "tile mean",
+    "centre patch",
+    "place",
+)
 READINGS = (AT_POINT, NEAREST_CELL, TILE_MEAN, CENTRE_PATCH, PLACE)
 DIRECTIONS = 8
 CENTRE = 0.5
