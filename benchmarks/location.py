@@ -3,8 +3,8 @@
 Fits ridge regressions to tables with the columns `lon`, `lat` and `label`, once with random rows left out and once with
 blocks of 10 degrees. Random rows have near neighbours in the training data. So they measure interpolation, and blocks
 measure what carries over to other parts of the world. Prints JSON: for each table, split and kind of features, R² over
-all left-out rows, with a 95 % interval by bootstrap over the blocks. `difference` is the difference from GeoCLIP or, if
-it is not installed, from the first kind.
+all left-out rows, with a 95 % interval by bootstrap over the blocks. `groups` is the number of blocks, and `difference`
+the difference from GeoCLIP or, if it is not installed, from the first kind.
 
 Features:
 
@@ -144,7 +144,7 @@ def measure(lonlat: Floats, label: Floats, features: dict[str, NDArray[np.float3
     blocks = blocks_of(lonlat)
     bootstrap = BlockBootstrap(label, blocks, seed)
     reference = GEOCLIP if GEOCLIP in features else next(iter(features))
-    result: dict[str, Any] = {"rows": len(label), "blocks": len(np.unique(blocks)), "reference": reference}
+    result: dict[str, Any] = {"rows": len(label), "groups": len(np.unique(blocks)), "reference": reference}
     for split, groups in (("random rows", np.arange(len(label))), ("blocks", blocks)):
         predicted = {name: left_out(x, label, groups, seed) for name, x in features.items()}
         result[split] = {

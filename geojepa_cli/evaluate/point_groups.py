@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """What is tested.
+    """Tested tiles and entities, and where the models compute.
 
     Attributes:
         store: dataset with images.
