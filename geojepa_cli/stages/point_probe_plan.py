@@ -185,7 +185,7 @@ def _tested(store: TileStore, models: list[Model], tiles: int, seed: int) -> Vie
 
 
 def _unseen(groups: NDArray[np.int64], models: list[Model]) -> NDArray[np.int64]:
-    """Returns the groups to test: those that no model saw, or all groups if there are none."""
+    """Returns the groups to test: the fold that all models left out, or those that no model saw, or all groups."""
     import numpy as np
 
     from geojepa_cli.tasks.splits import FEW_TEST_GROUPS, neighbours
@@ -193,9 +193,27 @@ def _unseen(groups: NDArray[np.int64], models: list[Model]) -> NDArray[np.int64]
     known = [found for found in map(groups_of, models) if found is not None]
     seen = np.concatenate([np.empty(0, np.int64), *known])
     unseen = groups[~np.isin(groups, seen)]
+    fold = _fold(unseen, models)
+    if len(fold):
+        return fold
     far = unseen[~np.isin(neighbours(unseen), seen).any(axis=1)]
     chosen = far if len(far) >= FEW_TEST_GROUPS else unseen
     if not len(chosen) or len(chosen) == len(groups):
         return groups
     console.note(f"testing {len(chosen):,} of {len(groups):,} zoom-14 groups, which no model saw in pretraining")
+    return chosen
+
+
+def _fold(unseen: NDArray[np.int64], models: list[Model]) -> NDArray[np.int64]:
+    """Returns those of the groups that no model saw which are in the fold that all models left out (`--fold`)."""
+    from geojepa_cli.tasks.splits import fold_groups
+
+    configs = [_config(model).data for model in models]
+    rules = {(config.fold, config.folds, config.split_seed) for config in configs}
+    fold, folds, seed = rules.pop()
+    if rules or fold is None or len(unseen) == 0:
+        return unseen[:0]
+    chosen = unseen[fold_groups(unseen, folds, seed) == fold]
+    if len(chosen):
+        console.note(f"testing only fold {fold}, which pretraining left out (`--fold {fold}`)")
     return chosen

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from commandline import Run, call, invoke, refused
 from hint_commands import check_hint
@@ -16,6 +17,8 @@ from synthetic_workspace import add_region
 from geojepa_cli import Workspace, stages
 from geojepa_cli.errors import NotFoundError
 from geojepa_cli.stages.point_probes import POINT_PROBES
+from geojepa_cli.stages.probe_regions import region_groups
+from geojepa_cli.tasks.splits import fold_groups
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.kinds import Remains, rebuild_hint
 
@@ -26,6 +29,8 @@ SMALL: dict[str, object] = {
 }
 FILES = {"report.json", "scores.csv", "queries.csv"}
 SPLIT = 3  # seed of a split with test groups in the region `ash`
+FOLDS = 10
+FOLD: dict[str, object] = {"data.fold": 9, "data.folds": FOLDS}  # one group at a corner of the region `ash`
 READINGS = ["at point", "nearest cell", "tile mean", "centre patch", "place", "first weights"]
 
 
@@ -106,6 +111,14 @@ def test_groups_that_no_model_saw_are_tested_if_there_are_any(workspace: Workspa
     seen, _ = answer(workspace, run_here, "--retrieval", "entity-image", "--model", "mlp", "--region", "elm")
     assert seen["models"]["mlp"]["protocol"] == "seen"
     assert found["tested_groups"] < seen["tested_groups"]
+
+
+def test_the_fold_that_pretraining_left_out_is_tested(workspace: Workspace, run_here: Run) -> None:
+    stages.pretrain(workspace, "gair.yaml", "ash", SMALL | FOLD, "folded")
+    found, _ = answer(workspace, run_here, "--offset", "--model", "folded", "--region", "ash")
+    groups = fold_groups(np.unique(region_groups(workspace.find("processed", "ash"))), FOLDS, 0)
+    assert found["models"]["folded"]["protocol"] == "unseen groups"
+    assert found["tested_groups"] == (groups == FOLD["data.fold"]).sum()
 
 
 def test_fewer_tiles_are_whole_groups_that_the_seed_draws(workspace: Workspace, run_here: Run) -> None:
