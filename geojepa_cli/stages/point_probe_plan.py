@@ -213,7 +213,7 @@ def _fold(unseen: NDArray[np.int64], models: list[Model]) -> NDArray[np.int64]:
     fold, folds, seed = rules.pop()
     if rules or fold is None or len(unseen) == 0:
         return unseen[:0]
-    chosen = unseen[fold_groups(unseen, folds, seed) == fold]
+    chosen: NDArray[np.int64] = unseen[fold_groups(unseen, folds, seed) == fold]
     if len(chosen):
         console.note(f"testing only fold {fold}, which pretraining left out (`--fold {fold}`)")
     return chosen
