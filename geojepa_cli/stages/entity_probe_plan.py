@@ -12,7 +12,8 @@ from geojepa_cli.config.images import DRAWN
 from geojepa_cli.config.modality import IMAGES
 from geojepa_cli.errors import UsageError
 from geojepa_cli.stages.alpha import check_alone
-from geojepa_cli.stages.arguments import MAX_SEED, wrong_type
+from geojepa_cli.stages.argument_tables import MAX_SEED
+from geojepa_cli.stages.arguments import wrong_type
 from geojepa_cli.stages.embedded_view import check_entity_vectors
 from geojepa_cli.stages.embedding_model import Model
 from geojepa_cli.stages.embeddings import check_region, images_of_model

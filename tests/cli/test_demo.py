@@ -21,7 +21,8 @@ from geojepa_cli.workspace.workspace import Workspace
 def test_every_stage_publishes_its_artifact(demo_city: DemoCity) -> None:
     made = {name.partition("/")[0] for name in artifact_names(demo_city.folder / "workspace")}
     assert made == {
-        "source", "tiles", "images", "photos", "processed", "features", "tasks", "models", "embeddings", "probes", "neighbours",
+        "source", "tiles", "images", "photos", "processed", "features", "tasks", "models", "embeddings", "probes",
+        "neighbours",
     }  # fmt: skip
     assert (demo_city.folder / demo_city.answer["result"]["page"]).read_text(encoding="utf-8").count("<svg") > 4
 
