@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import console, hints
 from geojepa_cli.config.limits import EntityLimits
+from geojepa_cli.config.spaces import DEFAULT_FORM
 from geojepa_cli.errors import UsageError
 from geojepa_cli.stages.alpha import check_alpha, check_alpha_of
 from geojepa_cli.stages.device import check_device
@@ -28,12 +29,11 @@ from geojepa_cli.workspace.build import Build
 from geojepa_cli.workspace.workspace import Workspace
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from geojepa_cli.config.spaces import Form
     from geojepa_cli.export.components import Moments
     from geojepa_cli.export.encoding import Encoding
     from geojepa_cli.export.neighbours_kept import KeptNeighbours
+    from geojepa_cli.search.space import SearchSpace
     from geojepa_cli.stages.export_layers import ExportLayer
     from geojepa_cli.store.csr import Rows
 
@@ -150,9 +150,9 @@ class _Plan:
             self.regions, embeddings, "entity/vector" if options.level == "entity" else "tile/vector"
         )
         original = open_layer(options, regions, file)
-        layer, mapping = _mapped(original, options.space)
-        encoding, kept, moments = self._encode(original, layer)
-        self._write_mapping(build, encoding, mapping)
+        layer, space = _mapped(original, options.space)
+        encoding, kept, moments = self._encode(original, layer, space)
+        self._write_mapping(build, encoding, space)
         order = hilbert_order(layer.features.centres())
         product = self._product(build, layer, encoding, kept, dates)
         self._write_rows(build, layer, encoding, order, product, moments)
@@ -163,7 +163,7 @@ class _Plan:
         return build.publish(counts, self.model.attribution, extra)
 
     def _encode(
-        self, original: ExportLayer, layer: ExportLayer
+        self, original: ExportLayer, layer: ExportLayer, space: SearchSpace
     ) -> tuple[Encoding, KeptNeighbours | None, Moments | None]:
         """Returns the encoding of the vectors, its loss, and the moments of the vectors, each None if not needed."""
         from geojepa_cli.export.components import fit_moments, fit_projection
@@ -183,12 +183,11 @@ class _Plan:
             return encoding, None, moments
         with console.progress("measure the loss of neighbours", 1) as meter:
             decoded = DecodedVectors(vectors, encoding)
-            if options.space != "raw":
-                after = SearchSpace("raw")  # they are in a search space already
-            else:
-                after = fit_space(decoded, () if projection else layer.parts)
-            spaces = fit_space(original.vectors, original.parts), after
-            kept = measure_kept(original.vectors, decoded, layer.features.groups(), spaces, options.seed)
+            parts = () if projection else layer.parts
+            # vectors that were mapped to a search space are compared as they are
+            after = fit_space(decoded, parts) if space.form == "raw" else SearchSpace("raw")
+            before = space if space.form == DEFAULT_FORM else fit_space(original.vectors, original.parts)
+            kept = measure_kept(original.vectors, decoded, layer.features.groups(), (before, after), options.seed)
             meter.update(1)
         return encoding, kept, moments
 
@@ -197,14 +196,16 @@ class _Plan:
             message = f"`--dimensions {self.options.dimensions}`: the vectors have {width} dimensions, expected fewer"
             raise UsageError(message, hints.again(dimensions=max(1, width // 4)))
 
-    def _write_mapping(self, build: Build, encoding: Encoding, mapping: dict[str, Tensor]) -> None:
+    def _write_mapping(self, build: Build, encoding: Encoding, space: SearchSpace) -> None:
         """Writes what maps a vector to the stored one, if the stored one differs."""
         import torch
 
+        from geojepa_cli.stages.export_space import space_tensors
         from geojepa_cli.store.tensors import save_tensors
 
+        mapping = space_tensors(space)
         if encoding.projection is not None:
-            mapping = {**mapping, "components": torch.from_numpy(encoding.projection.components)}
+            mapping["components"] = torch.from_numpy(encoding.projection.components)
         if mapping:
             save_tensors(build.partial / PROJECTION_FILE, mapping)
             (build.partial / PROJECTION_FILE).chmod(0o644)
@@ -276,11 +277,12 @@ class _Plan:
             write_json(build.partial / stac.MODEL_FILE, model_item(published, weights_urn(self.model)))
 
 
-def _mapped(layer: ExportLayer, form: Form) -> tuple[ExportLayer, dict[str, Tensor]]:
-    """Maps the vectors of a layer to a search space. Returns them, and the tensors of the map."""
-    from geojepa_cli.stages.export_space import InSpace, fit_space, space_tensors
+def _mapped(layer: ExportLayer, form: Form) -> tuple[ExportLayer, SearchSpace]:
+    """Returns a layer with its vectors in a search space, and the space."""
+    from geojepa_cli.search.space import SearchSpace
+    from geojepa_cli.stages.export_space import InSpace, fit_space
 
     if form == "raw":
-        return layer, {}
+        return layer, SearchSpace(form)
     space = fit_space(layer.vectors, layer.parts, form)
-    return replace(layer, vectors=InSpace(layer.vectors, space)), space_tensors(space)
+    return replace(layer, vectors=InSpace(layer.vectors, space)), space
