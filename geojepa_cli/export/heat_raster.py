@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from geojepa_cli.grid import TileId
+from geojepa_cli.grid import SEMI_MAJOR_AXIS_M, TileId, from_tile_uv, tile_uv
 
-WORLD_M = 2 * math.pi * 6378137.0  # side of the world in EPSG:3857
+WORLD_M = 2 * math.pi * SEMI_MAJOR_AXIS_M  # side of the world in EPSG:3857
 BLOCK_PX = 16  # the side of a block of a GeoTIFF is a multiple of it
 _CACHE_BYTES = 64 << 20  # of GDAL; a fixed size, because it decides the order of blocks in the file
 
@@ -71,16 +71,13 @@ class HeatGrid:
 
     def pixel(self, lon: float, lat: float) -> tuple[float, float]:
         """Returns the place of a point in the raster, in pixels from its north-west corner: (x, y)."""
-        mercator = math.asinh(math.tan(math.radians(lat)))
-        size = (1 << self.zoom) * self.side
-        x = (lon + 180.0) / 360.0 * size - self.column * self.side
-        return x, (1.0 - mercator / math.pi) / 2.0 * size - self.row * self.side
+        u, v = tile_uv(self.zoom, self.column, self.row, [(lon, lat)])[0].tolist()
+        return u * self.side, v * self.side
 
     def lonlat(self, x: float, y: float) -> tuple[float, float]:
         """Returns longitude and latitude of a place in the raster, given as pixels from its north-west corner."""
-        size = (1 << self.zoom) * self.side
-        mercator = math.pi * (1.0 - 2.0 * (y + self.row * self.side) / size)
-        return (x + self.column * self.side) / size * 360.0 - 180.0, math.degrees(math.atan(math.sinh(mercator)))
+        lon, lat = from_tile_uv(self.zoom, self.column, self.row, [(x / self.side, y / self.side)])[0].tolist()
+        return lon, lat
 
 
 def write_heat(

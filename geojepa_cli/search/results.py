@@ -144,6 +144,11 @@ def describe_tile(region: SearchRegion, hit: Hit, rank: int, statistics: TagStat
     return _result(region, hit, rank, row, last - first, None, (lon, lat), tags, url)
 
 
+def point_url(lon: float, lat: float) -> str:
+    """Returns a link to a point on openstreetmap.org."""
+    return f"{OSM}/?mlat={lat:.5f}&mlon={lon:.5f}#map=18/{lat:.5f}/{lon:.5f}"
+
+
 def describe_entity(region: SearchRegion, hit: Hit, rank: int) -> SearchResult:
     """Returns the description of an entity that a search has found.
 

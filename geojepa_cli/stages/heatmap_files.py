@@ -171,7 +171,7 @@ def _content(
     credits: Sequence[str],
 ) -> dict[str, Any]:
     """Returns the content of `heatmap.json`."""
-    from geojepa_cli.pages.heatmap.page import point_url
+    from geojepa_cli.search.results import point_url
 
     peaks: list[dict[str, Any]] = [
         {"rank": rank, "score": score, "lon": round(lon, 7), "lat": round(lat, 7), "tile": tile.name}

@@ -176,7 +176,7 @@ def _nearest(
     """Returns the photos whose vectors have the largest cosine to a vector. A photo in two regions is returned once."""
     import numpy as np
 
-    from geojepa_cli.pages.heatmap.page import point_url
+    from geojepa_cli.search.results import point_url
 
     if not len(table):
         return []

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from geojepa_cli.pages.pictures import data_uri
 from geojepa_cli.pages.template import render
+from geojepa_cli.search.results import point_url
 
 MOSAIC_PX = 1600  # maximum width and height of the images of tiles on the page
 _MARK_PX = 1100.0  # width of the map, in the unit in which marks have their size
-OSM = "https://www.openstreetmap.org"
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,6 @@ def render_page(
         script=Markup(script) if has_images else "",  # noqa: S704 - a file of the package
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii"),
     )
-
-
-def point_url(lon: float, lat: float) -> str:
-    """Returns a link to a point on openstreetmap.org."""
-    return f"{OSM}/?mlat={lat:.5f}&mlon={lon:.5f}#map=18/{lat:.5f}/{lon:.5f}"
 
 
 def _view(mark: Mark) -> dict[str, Any]:
