@@ -10,12 +10,13 @@ import typer
 from geojepa_cli import console, stages
 from geojepa_cli.commands import options
 from geojepa_cli.commands.examples import example
-from geojepa_cli.commands.probe_kinds import ENTITY_IMAGE, OFFSET, RETRIEVAL, find_kind
+from geojepa_cli.commands.probe_kinds import RETRIEVAL, find_kind
 from geojepa_cli.commands.tables.point_probe import print_entity_image, print_offset
 from geojepa_cli.commands.tables.probe import print_probe
 from geojepa_cli.commands.tables.retrieval import print_retrieval
 from geojepa_cli.config.language_model import TILES, with_language_models
 from geojepa_cli.stages.point_probe_plan import TILES as POINT_TILES
+from geojepa_cli.stages.point_probes import ENTITY_IMAGE, OFFSET
 from geojepa_cli.stages.probes import REPORT_FILE
 from geojepa_cli.stages.retrieval_plan import K
 from geojepa_cli.workspace.artifact import Artifact

@@ -8,8 +8,9 @@ from geojepa_cli import hints
 from geojepa_cli.commands import options
 from geojepa_cli.errors import UsageError
 from geojepa_cli.hints import Hint
+from geojepa_cli.stages.point_probes import ENTITY_IMAGE, OFFSET
 
-HEADS, RETRIEVAL, ENTITY_IMAGE, OFFSET = "heads", "retrieval", "entity-image", "offset"
+HEADS, RETRIEVAL = "heads", "retrieval"
 _OF_LANGUAGE_MODELS = ("base_url", "api_key_env", "max_cost", "price_in", "price_out")
 _ONLY_HEADS = ("head", "seeds", "labels", "fold", "embeddings", "without_shared", *_OF_LANGUAGE_MODELS)
 _ONLY_RETRIEVAL = ("space", "k")

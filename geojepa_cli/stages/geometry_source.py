@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from geojepa_cli import hints
 from geojepa_cli.config.names import WEIGHTS, checksum_version
 from geojepa_cli.errors import DataError, GeojepaError, NotFoundError, UsageError, unknown
+from geojepa_cli.stages.model_family import has_family
 from geojepa_cli.stages.shipped import REINSTALL, SHIPPED_GEOMETRY, ShippedModel, open_shipped, shipped_names
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
@@ -94,8 +95,7 @@ def find_encoder(workspace: Workspace, encoder: str) -> GeometrySource:
 
 def is_encoder(params: Mapping[str, Any]) -> bool:
     """Returns True if the parameters of a `models/` artifact are those of a trained geometry encoder."""
-    config = params.get("config")
-    return isinstance(config, Mapping) and config.get("family") == POLYGON_GNN
+    return has_family(params, POLYGON_GNN)
 
 
 def load_encoder(source: GeometrySource) -> GeometryEncoder:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from geojepa_cli import console, hints
 from geojepa_cli.config.limits import EntityLimits
 from geojepa_cli.config.modality import TAGS_ONLY, Modality
-from geojepa_cli.errors import DataError, NotFoundError, UsageError
+from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.stages.device import pick_device
 from geojepa_cli.stages.embedding_model import Model, find_model
 from geojepa_cli.stages.image_features import images_to_read
 from geojepa_cli.stages.images import FILE as IMAGES_FILE
+from geojepa_cli.stages.model_family import newest_gair
 from geojepa_cli.stages.photo_query import check_reads_photos, encode_photo, photo_checksum, read_photo
 from geojepa_cli.stages.point_query import read_point, reads_points
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 GROUND, IMAGE, PHOTO = "ground", "image", "photo"
 VIEWS = (GROUND, IMAGE)
-GAIR = "gair"
 ANY_TILE = EntityLimits(1, 2**31 - 1)
 EXAMPLE = "-76.88,40.26"
 
@@ -135,24 +135,13 @@ def find_point_model(
         UsageError: the model does not read images at points, or photos.
     """
     train = hints.run("pretrain", config="gair.yaml", region=[region.name for region in regions])
-    if ref is None:
-        newest = workspace.newest("models", None, lambda inputs, params: _family(params) == GAIR)
-        if newest is None:
-            raise NotFoundError(f"there is no GAIR model in `{workspace.root}`", train)
-        console.note(f"using the model {newest.ref}, the newest GAIR model in `{workspace.root}`")
-        ref = newest
-    model = find_model(workspace, ref, regions)
+    model = find_model(workspace, newest_gair(workspace, train) if ref is None else ref, regions)
     if not reads_points(model):
         message = f"`{model.name}` has one vector per tile and entity: expected a GAIR model, which reads images at "
         raise UsageError(f"{message}any point", train)
     if photos:
         check_reads_photos(model)
     return model
-
-
-def _family(params: Any) -> object:
-    config = params.get("config")
-    return config.get("family") if isinstance(config, dict) else None
 
 
 def check_heat_query(query: HeatQuery, region: Artifact) -> None:

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from geojepa_cli import console, hints
 from geojepa_cli.config.images import DRAWN
 from geojepa_cli.config.limits import DEFAULT_LIMITS
-from geojepa_cli.errors import DataError, NotFoundError, UsageError
+from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.stages.arguments import wrong_type
 from geojepa_cli.stages.embedding_model import Model, find_model
 from geojepa_cli.stages.embeddings import check_region
 from geojepa_cli.stages.entity_probe_plan import ModelInputs, find_inputs, open_store
 from geojepa_cli.stages.entity_probe_regions import GROUPS, find_regions_to_probe
+from geojepa_cli.stages.model_family import newest_gair
 from geojepa_cli.stages.model_inputs import frozen_inputs
 from geojepa_cli.stages.model_labels import label_models
 from geojepa_cli.stages.probe_protocols import find_protocols
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from geojepa_cli.store.view import View
 
 TILES = 1000  # number of tiles to test, in whole zoom-14 groups
-GAIR = "gair"
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,9 @@ def plan_point_probe(
     """
     if model is not None and not as_list(model):
         raise wrong_type("model", model, "at least one model", '"gair"')
-    given = as_list(model) if model is not None else [_newest(workspace)]
+    given = (
+        as_list(model) if model is not None else [newest_gair(workspace, hints.run("pretrain", config="gair.yaml")).ref]
+    )
     for one in given:
         _config(find_model(workspace, one))
     several = region is None and len(workspace.names("processed")) > 1
@@ -139,19 +141,6 @@ def describe_models(plan: PointPlan) -> dict[str, dict[str, Any]]:
             "coordinate_noise_m": config.ground.coordinate_noise_m,
         }
     return found
-
-
-def _newest(workspace: Workspace) -> str:
-    def is_gair(inputs: object, params: Mapping[str, Any]) -> bool:
-        config = params.get("config")
-        return isinstance(config, Mapping) and config.get("family") == GAIR
-
-    newest = workspace.newest("models", None, is_gair)
-    if newest is None:
-        message = f"there is no GAIR model in `{workspace.root}`: expected a model that reads images at points"
-        raise NotFoundError(message, hints.run("pretrain", config="gair.yaml"))
-    console.note(f"using the model {newest.ref}, the newest GAIR model in `{workspace.root}`")
-    return newest.ref
 
 
 def _config(model: Model) -> GairConfig:
