@@ -48,6 +48,26 @@ class Source:
         norm = float(np.linalg.norm(found))
         return np.asarray(found / norm) if norm > 0 else found
 
+    def unit_of_other_view(
+        self, vector: NDArray[np.floating], own_mean: Callable[[], NDArray[np.float64] | None]
+    ) -> NDArray[np.float64]:
+        """Maps a vector of another view, such as a photo or a location, to a unit vector in the search space.
+
+        Vectors of another view have another mean than the searched ones. In a space that subtracts the mean of the
+        searched vectors, the vector would be compared with the difference of the two means. So its own mean is
+        subtracted instead.
+
+        Args:
+            vector: the model's vector. [D]
+            own_mean: function that returns the mean of vectors of this view, or None if it is not known. It is only
+                called if a mean is subtracted. float64 [D]
+        """
+        mean = None if self.space is None else self.space.mean
+        own = None if mean is None else own_mean()
+        if mean is None:
+            return self.unit(vector)
+        return self.unit(vector + mean - (0.0 if own is None else own))
+
 
 @dataclass(frozen=True)
 class Example:

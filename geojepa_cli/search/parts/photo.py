@@ -42,15 +42,7 @@ class PhotoPart:
         pass
 
     def resolve(self, source: Source) -> Example:
-        """Returns the vector of the photo.
-
-        A space may subtract the mean of the searched vectors, which are read from aerial images. Vectors of photos have
-        another mean, so that of photos is subtracted instead, if it is known.
-        """
         if self.vector is None:
             raise ValueError("the photo is not encoded yet")
-        vector = np.array(self.vector)
-        mean = None if source.space is None else source.space.mean
-        if mean is not None:
-            vector = vector + mean - (0.0 if self.mean is None else np.array(self.mean))
-        return Example(source.unit(vector), note=self.note)
+        mean = None if self.mean is None else np.array(self.mean)
+        return Example(source.unit_of_other_view(np.array(self.vector), lambda: mean), note=self.note)

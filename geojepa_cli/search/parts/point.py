@@ -71,34 +71,24 @@ class PointPart:
             raise ValueError("the point is not encoded yet")
         vector = np.array(self.reading.vector)
         if self.reading.read_from == "location":
-            vector = vector + _shift(source)
+            unit = source.unit_of_other_view(vector, lambda: _mean_of_places(source.searched))
+        else:
+            unit = source.unit(vector)
         return Example(
-            source.unit(vector),
+            unit,
             places=(parse_place(self.text),),
             note=self.reading.note,
             read_from=self.reading.read_from,
         )
 
 
-def _shift(source: Source) -> NDArray[np.float64]:
-    """Returns the mean of the searched vectors minus the mean of the vectors of their locations. float64 [D]
-
-    Vectors of locations and of images have different means. In a space that subtracts the mean of the searched vectors,
-    a location without this shift would be compared with the difference of the two means. In the space `raw`, nothing is
-    subtracted, and the shift is 0.
-    """
-    mean = None if source.space is None else source.space.mean
-    if mean is None:
-        return np.zeros(1)
-    total, count = np.zeros(len(mean)), 0
-    for region in source.searched:
-        places = _places(region)
+def _mean_of_places(regions: Sequence[SearchRegion]) -> NDArray[np.float64] | None:
+    """Returns the mean of the vectors of all entities' locations; None without entities. float64 [D]"""
+    total, count = np.zeros(()), 0
+    for region in regions:
+        places = region.embeddings[PLACE]
         for first in range(0, len(places), _ROWS_AT_ONCE):
             some = places[first : first + _ROWS_AT_ONCE]
-            total += some.astype(np.float64).sum(0)
+            total = total + some.astype(np.float64).sum(0)
             count += len(some)
-    return mean - total / max(count, 1)
-
-
-def _places(region: SearchRegion) -> NDArray[np.float16]:
-    return region.embeddings[PLACE]
+    return total / count if count else None
