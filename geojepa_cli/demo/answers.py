@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from geojepa_cli.demo.plan import Plan
 
@@ -104,6 +104,14 @@ def cells_of_line(points: Sequence[Point]) -> set[Cell]:
             middle = (start + end) / 2
             cells.add((math.floor(ax + middle * (bx - ax)), math.floor(ay + middle * (by - ay))))
     return cells
+
+
+def cells_of_box(points: Iterable[Point], reach: float = 0.0) -> Iterator[Cell]:
+    """Yields the tiles that meet the bounding box of points, widened by `reach` on each side, row by row."""
+    xs, ys = zip(*points, strict=True)
+    for row in range(int(min(ys) - reach), int(max(ys) + reach) + 1):
+        for column in range(int(min(xs) - reach), int(max(xs) + reach) + 1):
+            yield column, row
 
 
 def _crossings(a: float, b: float) -> list[float]:

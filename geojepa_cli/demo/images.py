@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from geojepa_cli.demo.answers import Cell, Point
+from geojepa_cli.demo.answers import Cell, Point, cells_of_box
 from geojepa_cli.demo.city import City
 from geojepa_cli.demo.colours import GROUND, paint_of
 from geojepa_cli.demo.plan import District, Plan, districts
@@ -96,10 +96,8 @@ def _shape(tags: Tags, element_id: int, rings: list[list[Point]], closed: bool) 
 def _by_tile(shapes: Iterable[Shape]) -> dict[Cell, list[Shape]]:
     result: dict[Cell, list[Shape]] = defaultdict(list)
     for shape in shapes:
-        xs, ys = zip(*shape.rings[0], strict=True)
-        for row in range(int(min(ys) - REACH), int(max(ys) + REACH) + 1):
-            for column in range(int(min(xs) - REACH), int(max(xs) + REACH) + 1):
-                result[column, row].append(shape)
+        for cell in cells_of_box(shape.rings[0], REACH):
+            result[cell].append(shape)
     return result
 
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 import zlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from geojepa_cli.demo.answers import Cell, Point, cell_of
+from geojepa_cli.demo.answers import Cell, Point, cells_of_box
 from geojepa_cli.demo.city import City
 from geojepa_cli.demo.colours import paint_of
 from geojepa_cli.demo.images import TILE_M
@@ -94,6 +94,11 @@ def metres(point: Point) -> Point:
     return point[0] * TILE_M, -point[1] * TILE_M
 
 
+def tile_at(point: Point) -> Cell:
+    """Returns the tile that contains a position on the plan. Close to a border, either tile may be returned."""
+    return math.floor(point[0]), math.floor(point[1])
+
+
 def _add_ring(scenes: dict[Cell, Scene], ring: list[Point], tags: Tags, number: int) -> None:
     paint = paint_of(tags, number)
     if paint is None:
@@ -101,13 +106,13 @@ def _add_ring(scenes: dict[Cell, Scene], ring: list[Point], tags: Tags, number: 
     corners = [metres(point) for point in ring[:-1]]
     if "building" in tags or paint.height_m:
         building = _building(corners, tags, number, paint.colour)
-        scenes[cell_of(ring[0])].buildings.append(building)
+        scenes[tile_at(ring[0])].buildings.append(building)
         return
-    for cell in _cells(ring):
+    for cell in cells_of_box(ring):
         scenes[cell].flats.append(Flat(paint.layer, corners, paint.colour))
     if tags.get("natural") == "wood":
         for place in _grid(ring):
-            scenes[cell_of(place)].posts.append(_tree(place))
+            scenes[tile_at(place)].posts.append(_tree(place))
 
 
 def _building(corners: list[Point], tags: Tags, number: int, roof: Colour) -> Building:
@@ -125,11 +130,11 @@ def _add_line(scenes: dict[Cell, Scene], line: list[Point], tags: Tags, number: 
         return
     if tags.get("natural") == "tree_row":
         for place in _along(line, TREE_M):
-            scenes[cell_of(place)].posts.append(_tree(place))
+            scenes[tile_at(place)].posts.append(_tree(place))
         return
     for first, second in pairwise(line):
         corners = _strip(metres(first), metres(second), paint.width_m / 2)
-        for cell in _cells([first, second]):
+        for cell in cells_of_box([first, second]):
             scenes[cell].flats.append(Flat(paint.layer, corners, paint.colour))
 
 
@@ -140,24 +145,17 @@ def _add_posts(scenes: dict[Cell, Scene], sheet: Sheet) -> None:
             continue
         place = (node.x, node.y)
         if pair == ("natural", "tree"):
-            scenes[cell_of(place)].posts.append(_tree(place))
+            scenes[tile_at(place)].posts.append(_tree(place))
             continue
         red, green, blue, *_ = zlib.crc32("=".join(pair).encode()).to_bytes(4, "big")
         colour = (60 + red * 3 // 4, 60 + green * 3 // 4, 60 + blue * 3 // 4)
-        scenes[cell_of(place)].posts.append(Post(metres(place), POLE_HEIGHTS.get(pair, 3.0), colour, False))
+        scenes[tile_at(place)].posts.append(Post(metres(place), POLE_HEIGHTS.get(pair, 3.0), colour, False))
 
 
 def _tree(place: Point) -> Post:
     lot = zlib.crc32(f"{place[0]:.6f} {place[1]:.6f}".encode())
     shade = lot % 30
     return Post(metres(place), 6.0 + (lot >> 8) % 50 / 10, (44 + shade, 74 + shade, 38 + shade // 2), True)
-
-
-def _cells(points: Iterable[Point]) -> Iterator[Cell]:
-    xs, ys = zip(*points, strict=True)
-    for row in range(int(min(ys)), int(max(ys)) + 1):
-        for column in range(int(min(xs)), int(max(xs)) + 1):
-            yield column, row
 
 
 def _strip(a: Point, b: Point, half: float) -> list[Point]:

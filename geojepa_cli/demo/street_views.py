@@ -15,7 +15,7 @@ from geojepa_cli.demo.answers import Cell, Point
 from geojepa_cli.demo.city import City
 from geojepa_cli.demo.colours import GROUND
 from geojepa_cli.demo.plan import District, districts
-from geojepa_cli.demo.street_scene import FLOOR_M, Building, Post, Scene, make_scenes, metres
+from geojepa_cli.demo.street_scene import FLOOR_M, Building, Post, Scene, make_scenes, metres, tile_at
 from geojepa_cli.demo.write import lonlat
 from geojepa_cli.drawing.paints import Colour
 
@@ -76,7 +76,7 @@ def plan_views(city: City) -> list[View]:
         if way.tags.get("highway") in ROADS:
             for a, b in pairwise(city.sheet.points(way.nodes)):
                 middle = ((a[0] + b[0]) / 2, (a[1] + b[1]) / 2)
-                sections.setdefault((int(middle[0]), int(middle[1])), []).append((a, b))
+                sections.setdefault(tile_at(middle), []).append((a, b))
     views = []
     for cell in sorted(sections):
         lot = city.plan.random("street view", *cell)
@@ -94,7 +94,7 @@ def draw_view(view: View, scenes: dict[Cell, Scene], land: dict[Cell, District])
     camera = Camera(view)
     image = Image.new("RGB", (2 * SIDE_PX, 2 * SIDE_PX))
     draw = ImageDraw.Draw(image)
-    cell = (int(view.place[0]), int(view.place[1]))
+    cell = tile_at(view.place)
     _draw_background(draw, GROUND[land[cell]].colour)
     near = [scenes[at] for at in _around(cell) if at in scenes]
     flats = sorted((flat for scene in near for flat in scene.flats), key=lambda flat: flat.layer)
