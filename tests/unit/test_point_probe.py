@@ -16,7 +16,9 @@ from geojepa_cli.evaluate.entity_image import CELLS, Cell, entity_image
 from geojepa_cli.evaluate.offset_curve import DISTANCES_M, offset_curves
 from geojepa_cli.evaluate.point_groups import FIRST_WEIGHTS, Dataset, Figures, PointModel, Row
 from geojepa_cli.evaluate.point_report import Means, entity_image_report, offset_report
+from geojepa_cli.grid import parse_tile
 from geojepa_cli.metrics.metrics import spearman
+from geojepa_cli.models.base import TagList
 from geojepa_cli.models.gair.gair import Gair
 from geojepa_cli.models.gair.queries import hash_tags
 from geojepa_cli.models.gair.readings import (
@@ -73,11 +75,11 @@ def exact_model(shift: int = 0) -> Gair:
     interpolation = LocalInterpolation(3, 3, "nearest")
     nn.init.eye_(interpolation.proj.weight)
     nn.init.zeros_(interpolation.proj.bias)
-    nothing: Any = nn.Identity()
-    model = Gair(nothing, interpolation, nothing, nothing, 3, 1)
-    model.overhead, model.ground, model.head = Colours(), ColourOfKind(shift), nn.Identity()  # type: ignore[assignment]
-    model.location = Longitude()  # type: ignore[assignment]
-    return model.eval()
+    parts: tuple[Any, ...] = Colours(), ColourOfKind(shift), Longitude()
+    model: Any = Gair(parts[0], interpolation, parts[1], parts[2], 3, 1)
+    model.head = nn.Identity()
+    found: Gair = model.eval()
+    return found
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +90,7 @@ def painted(tmp_path_factory: pytest.TempPathFactory) -> Painted:
 def open_data(painted: Painted, tiles: Any = None) -> Dataset:
     store = TileStore.open([painted.folder / "processed.h5"], [painted.folder / "images.h5"])
     view = View.default(store, 1, None)
-    hashes = hash_tags(type("Tags", (), {"keys": store.keys, "values": store.values})())  # type: ignore[arg-type]
+    hashes = hash_tags(TagList(store.keys, store.values))
     return Dataset(store, view if tiles is None else view.restrict(tiles), hashes, torch.device("cpu"))
 
 
@@ -200,7 +202,7 @@ def test_the_curves_are_means_over_directions_in_a_loop(painted: Painted) -> Non
     values = figures.of(Row("exact", AT_POINT))
     for line, (name, tile_name) in zip(values, figures.entities, strict=True):
         entity = int(name.split("/")[1]) - 1
-        tile = painted.tiles.index(tuple(map(int, tile_name.split("_"))))  # type: ignore[arg-type]
+        tile = painted.tiles.index(parse_tile(tile_name))
         batch = read(painted, [tile])
         points = entity_points(batch, data.tag_hashes)
         chosen = torch.tensor([entity - tile * PER_TILE])
