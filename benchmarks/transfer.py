@@ -31,7 +31,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.transfer_scores import BOOSTED, scores, with_boosting
-from benchmarks.variants import ABLATIONS, VARIANTS, WITH_IMAGES
+from benchmarks.variants import ABLATIONS, SIZES, VARIANTS, WITH_IMAGES
 from geojepa_cli import console, stages
 from geojepa_cli.config.heads import HEADS, TWO_PART
 from geojepa_cli.config.labels import FIRST_WEIGHTS
@@ -167,7 +167,7 @@ def train(
         prefix: beginning of the name of the model.
         fold: fold of the tasks to leave out of training.
     """
-    variant = (VARIANTS | ABLATIONS)[name.removesuffix(FIRST)]
+    variant = (VARIANTS | ABLATIONS | SIZES)[name.removesuffix(FIRST)]
     settings = {**variant.settings, "train.max_steps": 1, "train.epochs": None}
     tokens = load_run_config(variant.config, [f"{key}={json.dumps(value)}" for key, value in settings.items()]).train
     budget = max(1, round(options.tokens / (tokens.batch_tokens * tokens.accumulation)))

@@ -3,7 +3,7 @@
     python benchmarks/transfer.py --workspace workspace --split final --out final.json
     python benchmarks/transfer_picture.py final.json docs/transfer.png
 
-The picture shows the linear head. Pretrained models have another colour than the others.
+The picture shows the linear head with predictions in two parts. Pretrained models have another colour than the others.
 """
 
 from __future__ import annotations
@@ -19,13 +19,14 @@ from matplotlib.figure import Figure
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from geojepa_cli.console import counted
 from geojepa_cli.evaluate.plots.style import COLOURS, GREY, save_png
 from geojepa_cli.evaluate.predictions import DUMMY
 from geojepa_cli.evaluate.protocols import NO_PRETRAINING
 from geojepa_cli.sources.extract import OSM_ATTRIBUTION
 
 PARTS = ("masked", "plain")
-HEAD = "linear"
+HEAD = "linear two-part"
 TASK_NAMES = {"traffic_signals": "signals", "building_count": "buildings"}
 
 
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(f"error: expected RESULT.json and PICTURE.png\n\n{__doc__}")
     result = json.loads(Path(given[0]).read_text(encoding="utf-8"))
     if any(HEAD not in result[part] for part in PARTS):
-        raise SystemExit(f"error: `{given[0]}` has no scores of the head `{HEAD}`; run transfer.py with --head {HEAD}")
+        raise SystemExit(f"error: `{given[0]}` has no scores of the head `{HEAD}`; run transfer.py with --head linear")
     print("\n".join(table(result)))
     draw(result, Path(given[1]))
 
@@ -85,10 +86,10 @@ def draw(result: dict[str, Any], target: Path) -> None:
     models = len(read_scores(result, "masked"))
     figure = Figure(figsize=(10, 1.6 + 0.32 * models), layout="constrained")
     names = ", ".join(one.rpartition("/")[2].partition("@")[0] for one in result["regions"])
-    groups, seeds = result["masked"][HEAD]["groups"], result["seeds"]
+    groups, seeds = result["masked"][HEAD]["groups"], counted(result["seeds"], "training seed")
     figure.suptitle(
-        f"Transfer: errors on regions that no model saw ({names})\nlinear head, mean over {len(_tasks(result))} tasks "
-        f"of MAE / MAE of Dummy, {groups} groups, {seeds} training seed{'s' if seeds > 1 else ''}",
+        f"Transfer: errors on regions that no model saw ({names})\nlinear head in two parts, mean over "
+        f"{len(_tasks(result))} tasks of MAE / MAE of Dummy, {groups} groups, {seeds}",
         fontsize=10,
     )
     for axes, part in zip(figure.subplots(1, len(PARTS)), PARTS, strict=True):

@@ -84,4 +84,11 @@ ABLATIONS = {
     "tiny-learned-weights": Variant("tiny.yaml", {"model.tag_weighting": "learned"}),
     "tiny-numbers": Variant("tiny.yaml", {"model.number_weight": 1.0}),
 }
+# tiny.yaml in other sizes; the predictor is half as wide as the encoder, as there
+SIZES = {
+    "tiny-64": Variant("tiny.yaml", {"model.embed_dim": 64, "model.num_heads": 2, "model.predictor_dim": 32}),
+    "tiny-256": Variant("tiny.yaml", {"model.embed_dim": 256, "model.num_heads": 8, "model.predictor_dim": 128}),
+    "tiny-1-layer": Variant("tiny.yaml", {"model.depth": 1}),
+    "tiny-6-layers": Variant("tiny.yaml", {"model.depth": 6}),
+}
 WITH_IMAGES = ("ti", "gti", "tiny-ti", "tiny-gti")  # need a workspace whose regions have images

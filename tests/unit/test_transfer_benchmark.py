@@ -139,10 +139,10 @@ def check_picture(file: Path, result: dict[str, Any], capsys: pytest.CaptureFixt
     transfer_picture.main([str(file), str(file.with_suffix(".png"))])
     assert file.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in capsys.readouterr().out.splitlines()[2:]]
-    masked = [row for row in rows if row[:2] == ["masked", "linear"]]
+    masked = [row for row in rows if row[:2] == ["masked", "linear two-part"]]
     assert [float(row[3].split()[0]) for row in masked] == sorted(float(row[3].split()[0]) for row in masked)
     for _, _, name, score, *tasks in masked:
-        one = result["masked"]["linear"][name]
+        one = result["masked"]["linear two-part"][name]
         against = one["differences"]["dummy"]
         assert score == f"{one['score']:.3f} ({1 + against['low']:.3f} to {1 + against['high']:.3f})"
         assert tasks == [f"{value:.3f}" for value in one["by_task"].values()]
@@ -179,7 +179,7 @@ def test_a_comparison_with_a_chosen_model_can_be_drawn(
     file.write_text(json.dumps({**result, "plain": {"mlp": {}}}))
     from benchmarks import transfer_picture
 
-    with pytest.raises(SystemExit, match="no scores of the head `linear`"):
+    with pytest.raises(SystemExit, match="no scores of the head `linear two-part`"):
         transfer_picture.main([str(file), str(file.with_suffix(".png"))])
     with pytest.raises(SystemExit):
         run(transfer, workspace, *given, "--against", "tagpol")
