@@ -142,6 +142,28 @@ def test_cosines_of_vectors_in_a_space_are_those_of_knn(workspace: Workspace) ->
     assert made.manifest["neighbours_kept"] is None  # nothing is rounded
 
 
+def test_areas_are_mapped_to_the_space_of_the_tiles(workspace: Workspace, tmp_path: Path) -> None:
+    """A search space that is fitted to one area maps it to zeros."""
+    export(workspace)  # computes the embeddings
+    tiles, parts = by_tile(vectors_of(workspace)), vectors_of(workspace).tile_parts
+    tile = sorted(tiles)[7]
+    unit = balanced(np.stack(list(tiles.values())), parts)
+    wanted = unit[list(tiles).index(tile)]
+    square = shapely.box(*tile_bounds(*map(int, tile.split("_"))))
+    inner = shapely.geometry.mapping(square.buffer(-1e-5))
+    content = {"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {}, "geometry": inner}]}
+    path = tmp_path / "area.geojson"
+    path.write_text(json.dumps(content))
+    made = export(workspace, "--area", path, "--space", "balanced")
+    np.testing.assert_allclose(geopandas.read_parquet(made.file("areas.parquet"))["vector"][0], wanted, atol=1e-6)
+    fewer = export(workspace, "--area", path, "--dimensions", "6")
+    components = load_file(fewer.file("projection.safetensors"))["components"]
+    svd = TruncatedSVD(6, algorithm="arpack").fit(unit)
+    np.testing.assert_allclose(np.abs(components @ svd.components_.T), np.eye(6), atol=2e-3)
+    found = geopandas.read_parquet(fewer.file("areas.parquet"))["vector"][0]
+    np.testing.assert_allclose(found, components @ wanted, atol=1e-6)
+
+
 def balanced(vectors: np.ndarray, parts: tuple[tuple[str, int], ...]) -> np.ndarray:
     """Vectors in the default space, by the formula of ADR 35."""
     found, first = vectors.astype(np.float64) - vectors.astype(np.float64).mean(axis=0), 0
