@@ -169,6 +169,19 @@ def test_a_heatmap_of_a_photo(town: PaintedWorkspace, model: Artifact, photo: Pa
     )
 
 
+def test_the_name_of_a_photo_can_be_any_text(
+    town: PaintedWorkspace, model: Artifact, photo: Path, tmp_path: Path
+) -> None:
+    """A formula of matplotlib that is not valid, markup, and a byte that is not UTF-8."""
+    path = tmp_path / "$x^{$<script>\udcff.jpg"
+    shutil.copyfile(photo, path)
+    made = stages.heatmap(town.workspace, photo=path, model="seen", resolution=32)
+    page = made.file("heatmap.html").read_text(encoding="utf-8")
+    assert "$x^{$&lt;script&gt;\\udcff.jpg" in page and "{$<script>" not in page
+    found = stages.knn(town.workspace, photo=path, model="seen", k=2, html=True, like=["node/5"])
+    assert "{$<script>" not in found.file("neighbours.html").read_text(encoding="utf-8")
+
+
 def test_models_without_photos_and_bad_files_are_refused(
     town: PaintedWorkspace, model: Artifact, photo: Path, tmp_path: Path
 ) -> None:
@@ -192,6 +205,8 @@ def test_models_without_photos_and_bad_files_are_refused(
             check_hint(str(caught.value.hint))
     with pytest.raises(UsageError, match="the place in its EXIF is not used"):
         stages.knn(town.workspace, photo=photo, model="seen", min_distance_km=1)
+    with pytest.raises(UsageError, match="which only finds entities"):
+        stages.knn(town.workspace, photo=photo, level="tile", model="seen")
     with pytest.raises(UsageError, match="vectors of tiles and of entities differ"):
         stages.knn(town.workspace, photo=photo, like="16_18048_25956", model="seen")
     with pytest.raises(UsageError, match="cannot be combined"):

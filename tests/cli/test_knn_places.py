@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import shapely
 from geojson_files import collection, write
+from hint_commands import split_hint
 from map_builder import X, Y, at, box
 from pyproj import Geod
 from three_places import COURT, MEADOW, RUNWAY, YARD, knn, places_workspace, tiles_of
@@ -185,6 +186,14 @@ def test_wrong_queries_are_refused(
         knn(workspace, **arguments)
 
 
+def test_the_hint_for_latitude_before_longitude_swaps_them(workspace: Workspace) -> None:
+    lon, lat = at(1.5, 0.5)
+    with pytest.raises(NotFoundError, match="longitude comes before latitude") as caught:
+        knn(workspace, at=f"{lat},{lon}")
+    (words,) = split_hint(str(caught.value.hint))
+    assert f"--at={lon},{lat}" in words
+
+
 POINT = {"type": "Point", "coordinates": [10.0, 50.0]}
 
 
@@ -235,6 +244,7 @@ def test_a_hint_repeats_every_kind_of_part(workspace: Workspace, tmp_path: Path)
 
 def test_places_are_parsed() -> None:
     assert parse_place(" -76.88, 40.26") == (-76.88, 40.26)
-    for text in ("1;2", "1", "1,2,3", "nan,1", "1e1,2"):
+    assert parse_place(",".join(map(str, (-0.00001, 1e-9)))) == (-0.00001, 1e-9)  # as in rebuild commands
+    for text in ("1;2", "1", "1,2,3", "nan,1", "1e1,2", "1e-,2", "٣,2"):
         with pytest.raises(UsageError):
             parse_place(text)
