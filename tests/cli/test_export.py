@@ -26,6 +26,7 @@ from synthetic_workspace import ATTRIBUTION
 from geojepa_cli import Workspace
 from geojepa_cli.errors import UsageError
 from geojepa_cli.grid import tile_bounds
+from geojepa_cli.workspace.prune import describe_variant
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +141,7 @@ def test_cosines_of_vectors_in_a_space_are_those_of_knn(workspace: Workspace) ->
     original = np.stack([expected[tile] for tile in frame["tile"]])
     np.testing.assert_allclose(np.stack(frame["vector"]), balanced(original, parts), atol=1e-6)
     assert made.manifest["neighbours_kept"] is None  # nothing is rounded
+    assert "balanced" in describe_variant(made)  # so that `artifacts --prune` keeps it next to plain vectors
 
 
 def test_areas_are_mapped_to_the_space_of_the_tiles(workspace: Workspace, tmp_path: Path) -> None:
