@@ -16,6 +16,7 @@ from hint_commands import check_hint
 from painted_store import to_lonlat
 from painted_workspace import SETTINGS, PaintedWorkspace, painted_workspace
 from PIL import Image
+from safetensors.torch import load_file
 
 from geojepa_cli import stages
 from geojepa_cli.errors import DataError, GeojepaError, NotFoundError, UsageError
@@ -80,6 +81,19 @@ def test_photos_are_inputs_of_the_model_and_named_on_its_card(town: PaintedWorks
     assert "street-level photos, never their place" in model.file("model_card.md").read_text()
     assert "Photos: Ada" in model.attribution and model.counts["photo_parameters"] > 0
     assert not any(ref.startswith("photos/") for ref in town.model.inputs)
+
+
+def test_an_exported_model_has_no_places_of_the_training(town: PaintedWorkspace, model: Artifact, photo: Path) -> None:
+    """Otherwise, whoever gets the model knows where private photos were taken."""
+    assert load_file(model.file("weights.safetensors"))["queue.lonlat"].any()
+    made = stages.export_model(town.workspace, "seen")
+    weights = load_file(made.file("model.safetensors"))
+    assert not any(weights[f"queue.{name}"].any() for name in ("lonlat", "groups", "pushed"))
+    link = made.path / "weights.safetensors"
+    link.symlink_to(made.file("model.safetensors"))
+    expected, found = (vector_of(one, photo) for one in (model, made))
+    link.unlink()
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_a_photo_finds_the_entities_and_photos_that_numpy_finds(
