@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from geojepa_cli import console, hints
 from geojepa_cli.config.limits import EntityLimits
 from geojepa_cli.config.spaces import DEFAULT_FORM
-from geojepa_cli.errors import UsageError
+from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.stages.alpha import check_alpha, check_alpha_of
 from geojepa_cli.stages.device import check_device
 from geojepa_cli.stages.embedded_view import check_entity_vectors
@@ -278,7 +278,12 @@ class _Plan:
 
 
 def _mapped(layer: ExportLayer, form: Form) -> tuple[ExportLayer, SearchSpace]:
-    """Returns a layer with its vectors in a search space, and the space."""
+    """Returns a layer with its vectors in a search space, and the space.
+
+    Raises:
+        DataError: the space maps all vectors to zeros.
+    """
+    from geojepa_cli.export.vector_rows import blocks
     from geojepa_cli.search.space import SearchSpace
     from geojepa_cli.stages.export_space import InSpace, fit_space
 
@@ -286,4 +291,7 @@ def _mapped(layer: ExportLayer, form: Form) -> tuple[ExportLayer, SearchSpace]:
         return layer, SearchSpace(form)
     space = fit_space(layer.searched, layer.parts, form)
     vectors, searched = InSpace(layer.vectors, space), InSpace(layer.searched, space)
+    if not any(block.any() for _, block in blocks(searched)):
+        message = f"all vectors are equal: in the space `{form}`, which subtracts their mean, they are zeros"
+        raise DataError(message, hints.again(space="raw"))
     return replace(layer, vectors=vectors, searched=searched), space

@@ -21,10 +21,10 @@ from raw_tokens import raw_tiles
 from safetensors.numpy import load_file
 from sklearn.decomposition import TruncatedSVD
 from stac_rules import check_stac
-from synthetic_workspace import ATTRIBUTION
+from synthetic_workspace import ATTRIBUTION, add_region
 
 from geojepa_cli import Workspace
-from geojepa_cli.errors import UsageError
+from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.grid import tile_bounds
 from geojepa_cli.workspace.prune import describe_variant
 
@@ -164,6 +164,16 @@ def test_areas_are_mapped_to_the_space_of_the_tiles(workspace: Workspace, tmp_pa
     np.testing.assert_allclose(np.abs(components @ svd.components_.T), np.eye(6), atol=2e-3)
     found = geopandas.read_parquet(fewer.file("areas.parquet"))["vector"][0]
     np.testing.assert_allclose(found, components @ wanted, atol=1e-6)
+
+
+def test_a_space_that_maps_all_vectors_to_zeros_is_refused(tmp_path: Path) -> None:
+    alone = Workspace(tmp_path / "workspace")
+    add_region(alone, "oak", n_tiles=1)
+    for options in (("--space", "centred"), ("--dimensions", "4")):
+        error = refused(alone, *OAK, *options)
+        assert isinstance(error, DataError) and "all vectors are equal" in error.message
+        check_hint(str(error.hint))
+        assert "--space raw" in str(error.hint)
 
 
 def balanced(vectors: np.ndarray, parts: tuple[tuple[str, int], ...]) -> np.ndarray:
