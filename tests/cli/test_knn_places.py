@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +135,7 @@ def test_a_place_stands_for_its_tile_or_the_nearest(workspace: Workspace) -> Non
 
 
 def test_an_area_has_the_area_weighted_mean_of_its_tiles(
-    workspace: Workspace, vectors: Embeddings, tmp_path: Path
+    workspace: Workspace, vectors: Embeddings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from geojepa_cli.search.neighbours import SearchRegion
     from geojepa_cli.search.parts.area import AreaPart
@@ -153,6 +154,17 @@ def test_an_area_has_the_area_weighted_mean_of_its_tiles(
     found = AreaPart(str(path)).resolve(source)
     np.testing.assert_allclose(found.unit, expected / np.linalg.norm(expected), rtol=1e-4, atol=1e-7)
     assert tiles_of(knn(workspace, area=path)) == [2]
+    first = np.array(vectors["tile/vector"])
+    first[1:] = 0.0  # only the first tile has an image, for example
+    monkeypatch.setattr(type(vectors), "__getitem__", _replacing("tile/vector", first, type(vectors).__getitem__))
+    centred = SearchSpace("centred", np.full(first.shape[1], 0.25))
+    found = AreaPart(str(path)).resolve(replace(source, space=centred))
+    shifted = first[0].astype(np.float64) - 0.25
+    np.testing.assert_allclose(found.unit, shifted / np.linalg.norm(shifted), rtol=1e-5, atol=1e-7)
+
+
+def _replacing(name: str, values: np.ndarray, read: Any) -> Any:
+    return lambda self, wanted: values if wanted == name else read(self, wanted)
 
 
 def test_parts_of_all_kinds_combine_by_weight(workspace: Workspace) -> None:
