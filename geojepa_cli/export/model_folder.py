@@ -20,11 +20,10 @@ from geojepa_cli.export.markdown import FENCE, with_header
 from geojepa_cli.export.model_card import tile_width
 from geojepa_cli.export.shipped_card import Figure, card_header
 from geojepa_cli.export.stac import ITEM_FILE
-from geojepa_cli.export.stac_model import PublishedModel, count_weights, model_item
+from geojepa_cli.export.stac_model import QUEUE, PublishedModel, count_weights, model_item
 from geojepa_cli.tasks.trained_groups import FILE as TRAINED_GROUPS
 
 WEIGHTS_FILE, CONFIG_JSON, README = "model.safetensors", "config.json", "README.md"
-QUEUE = "queue."  # first part of the names of tensors with places of the training
 MODEL_FILES = (WEIGHTS_FILE, CONFIG, CONFIG_JSON, README, ITEM_FILE)
 
 

@@ -89,6 +89,7 @@ def test_an_exported_model_has_no_places_of_the_training(town: PaintedWorkspace,
     made = stages.export_model(town.workspace, "seen")
     weights = load_file(made.file("model.safetensors"))
     assert not any(weights[f"queue.{name}"].any() for name in ("lonlat", "groups", "pushed"))
+    assert made.counts["parameters"] == sum(one.numel() for name, one in weights.items() if "queue" not in name)
     link = made.path / "weights.safetensors"
     link.symlink_to(made.file("model.safetensors"))
     expected, found = (vector_of(one, photo) for one in (model, made))
