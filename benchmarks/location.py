@@ -43,7 +43,7 @@ from geojepa_cli.metrics.bootstrap import draw_groups, percentiles
 from geojepa_cli.metrics.folds import group_folds
 from geojepa_cli.metrics.ridge import fit_ridge
 from geojepa_cli.models.base import FrozenInputs
-from geojepa_cli.models.gair.build import build_location
+from geojepa_cli.models.gair.build import build_gair
 from geojepa_cli.models.gair.embedder import GairEmbedder
 from geojepa_cli.nn.location import SCALE, FourierFeatures, LocationEncoder, equal_earth, spherical_harmonics
 from geojepa_cli.nn.location import unit_vectors as sphere
@@ -99,8 +99,8 @@ def find_encoders(options: argparse.Namespace) -> dict[str, LocationEncoder]:
         config, opened = model.config, model.open(FrozenInputs(torch.zeros(1, 1)))
         if not isinstance(config, GairConfig) or not isinstance(opened, GairEmbedder) or model.artifact is None:
             sys.exit(f"`{name}` has no location encoder: expected a GAIR model")
-        torch.manual_seed(int(model.artifact.params["seed"]))
-        found |= {name: opened.module.location, f"{name} ({FIRST_WEIGHTS})": build_location(config.model)}
+        first = build_gair(config, int(model.artifact.params["seed"])).location
+        found |= {name: opened.module.location, f"{name} ({FIRST_WEIGHTS})": first}
     return found
 
 

@@ -99,7 +99,7 @@ def heatmap(
 def print_heatmap(answer: dict[str, Any], made: Artifact, files: dict[str, str]) -> None:
     """Prints the most similar points as a table, then the paths of the files."""
     query = answer["query"]
-    name = query.get("entity") or ",".join(f"{value:g}" for value in query.get("at", ())) or "the photo"
+    name = query.get("entity") or ",".join(map(str, query.get("at", ()))) or "the photo"
     if "tile" in query:
         console.note(f"the vector of {name} is that of its {query['read_from']}, in tile {query['tile']}")
     rows = [

@@ -146,7 +146,7 @@ def _query(answer: dict[str, Any]) -> str:
 
 def _part(part: dict[str, Any]) -> str:
     if "at" in part:
-        return ",".join(f"{value:g}" for value in part["at"])
+        return ",".join(map(str, part["at"]))
     if "text" in part:
         return f'"{part["text"]}"'
     if "photo" in part:

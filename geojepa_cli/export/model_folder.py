@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from geojepa_cli.config.families import RunConfig
+from geojepa_cli.config.gair import GairConfig
 from geojepa_cli.config.geometry import GeometryConfig
 from geojepa_cli.config.load import dump_config
 from geojepa_cli.config.names import CARD, CONFIG
@@ -19,7 +20,7 @@ from geojepa_cli.export.markdown import FENCE, with_header
 from geojepa_cli.export.model_card import tile_width
 from geojepa_cli.export.shipped_card import Figure, card_header
 from geojepa_cli.export.stac import ITEM_FILE
-from geojepa_cli.export.stac_model import PublishedModel, count_weights, model_item
+from geojepa_cli.export.stac_model import QUEUE, PublishedModel, count_weights, model_item
 from geojepa_cli.tasks.trained_groups import FILE as TRAINED_GROUPS
 
 WEIGHTS_FILE, CONFIG_JSON, README = "model.safetensors", "config.json", "README.md"
@@ -52,12 +53,17 @@ class ModelSource:
 
 
 def write_model_folder(source: ModelSource, folder: Path) -> dict[str, int]:
-    """Writes the folder of a model. Weights and `config.yaml` are copies.
+    """Writes the folder of a model. `config.yaml` and, except for a GAIR model, the weights are copies.
+
+    A GAIR model has the last places of its training in a queue, such as those of private photos. They are removed.
 
     Returns:
         Numbers of weights and of measured scores, by name.
     """
-    shutil.copyfile(source.folder / source.weights, folder / WEIGHTS_FILE)
+    if isinstance(source.config, GairConfig):
+        _write_without_places(source.folder / source.weights, folder / WEIGHTS_FILE)
+    else:
+        shutil.copyfile(source.folder / source.weights, folder / WEIGHTS_FILE)
     (folder / WEIGHTS_FILE).chmod(0o644)
     shutil.copyfile(source.folder / CONFIG, folder / CONFIG)
     if (source.folder / TRAINED_GROUPS).is_file():
@@ -70,6 +76,17 @@ def write_model_folder(source: ModelSource, folder: Path) -> dict[str, int]:
     more = {key: {"href": f"./{name}", "type": kind, "roles": ["metadata"]} for key, (name, kind) in others.items()}
     _write_json(folder / ITEM_FILE, model_item(model, f"./{WEIGHTS_FILE}", more))
     return {"parameters": parameters, "scores": len(source.figures)}
+
+
+def _write_without_places(weights: Path, path: Path) -> None:
+    """Writes the weights of a GAIR model with an empty queue of places."""
+    import torch
+
+    from geojepa_cli.store.tensors import read_tensors, save_tensors
+
+    tensors, metadata = read_tensors(weights)
+    emptied = {name: torch.zeros_like(one) if name.startswith(QUEUE) else one for name, one in tensors.items()}
+    save_tensors(path, emptied, metadata)
 
 
 def config_json(config: RunConfig) -> dict[str, Any]:

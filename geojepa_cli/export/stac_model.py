@@ -24,6 +24,7 @@ _ARCHITECTURES = {
     "tag_ae": "TagAE",
     "tagformer_lmae": "TagformerLMAE",
 }
+QUEUE = "queue."  # first part of the names of tensors with places of a training, in GAIR models
 _WORLD = (-180.0, -90.0, 180.0, 90.0)
 
 
@@ -137,10 +138,11 @@ def _tensor(name: str, key: str, shape: list[int], axes: list[str], dtype: str =
 
 
 def count_weights(path: Path) -> int:
-    """Returns the number of values in a safetensors file, from its header."""
+    """Returns the number of weights in a safetensors file, from its header. The places of a training do not count."""
     from math import prod
 
     from safetensors import safe_open
 
     with safe_open(path, framework="np") as file:
-        return sum(prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118 - the file is no dict
+        names = list(file.keys())
+        return sum(prod(file.get_slice(name).get_shape()) for name in names if not name.startswith(QUEUE))

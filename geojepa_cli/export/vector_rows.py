@@ -67,6 +67,9 @@ class StackedVectors:
 class PooledVectors:
     """Weighted means of vectors: Σ w · v / Σ w over the members of each row.
 
+    Vectors of zeros are not counted, as in search spaces: models return them for tiles without any input. The mean is
+    zeros if all members are.
+
     Args:
         of: the vectors of the members.
         offsets: CSR offsets of the members of each row, int64 [n + 1].
@@ -84,12 +87,13 @@ class PooledVectors:
         step = block_rows(self.width)
         for place, row in enumerate(rows.tolist()):
             first, last = csr.span(self._offsets, row)
-            total = np.zeros(self.width)
+            total, weight = np.zeros(self.width), 0.0
             for begin in range(first, last, step):
                 part = slice(begin, min(begin + step, last))
                 vectors = self._of.read(self._members[part]).astype(np.float64)
                 total += (vectors * self._weights[part, None]).sum(axis=0)
-            found[place] = total / self._weights[first:last].sum()
+                weight += float(self._weights[part][vectors.any(axis=1)].sum())
+            found[place] = total / weight if weight else 0.0
         return found
 
 

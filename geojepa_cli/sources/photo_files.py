@@ -180,7 +180,8 @@ def _angles(table: RawTable, column: str | None, low: float) -> list[float]:
     if column is None:
         return [_DEFAULT] * len(table.row_names)
     values = table.numbers(column)
-    for row in np.flatnonzero((values <= low) | (values > 360.0))[:1].tolist():
+    stored = values.astype(np.float32)  # which rounds tiny angles to 0
+    for row in np.flatnonzero((stored <= low) | (values > 360.0))[:1].tolist():
         raise table.wrong(row, f"`{column}` is {values[row]:g}: expected an angle from {low:g} to 360 degrees")
     return [float(value) for value in values]
 

@@ -32,6 +32,8 @@ class ExportLayer:
     Attributes:
         features: geometry and attributes.
         vectors: vectors before encoding.
+        searched: vectors to which search spaces and principal components are fitted: those of the rows or, for zoom-14
+            tiles and areas, those of the tiles of the regions, among which `knn` searches.
         counts: counts for the manifest.
         zoom: zoom of the tiles or zoom-14 tiles; None for entities and areas.
         chip_m: mean width of these tiles on the ground in metres; None for entities and areas.
@@ -40,6 +42,7 @@ class ExportLayer:
 
     features: Features
     vectors: VectorRows
+    searched: VectorRows
     counts: dict[str, Any] = field(default_factory=dict)
     zoom: int | None = None
     chip_m: float | None = None
@@ -142,14 +145,15 @@ def open_layer(options: ExportOptions, regions: Sequence[ExportRegion], file: Ar
         if not entities.count:
             raise DataError("there is no entity to export", hints.again(level="tile"))
         vectors = StackedVectors([region.vectors["entity/vector"] for region in regions])
-        return ExportLayer(entities, vectors, {"rows": entities.count, "entities": entities.count})
+        return ExportLayer(entities, vectors, vectors, {"rows": entities.count, "entities": entities.count})
     tiles = StackedVectors([region.vectors["tile/vector"] for region in regions])
     if options.level == "tile":
         zooms = {region.store.zoom for region in regions}
         zoom = zooms.pop() if len(zooms) == 1 else None
         statistics = TagStatistics([region.store for region in regions])
         features = TileFeatures(regions, lambda *pieces: distinctive_tags(tags_of_pieces(*pieces), statistics))
-        layer = ExportLayer(features, tiles, {"rows": tiles.count, "tiles": tiles.count}, zoom, _mean_width(regions))
+        counts = {"rows": tiles.count, "tiles": tiles.count}
+        layer = ExportLayer(features, tiles, tiles, counts, zoom, _mean_width(regions))
     else:
         layer = _open_areas(options, regions, tiles, file)
     parts = {region.vectors.tile_parts for region in regions}
@@ -188,8 +192,8 @@ def _open_areas(
         **counts,
     }
     if file is not None:
-        return ExportLayer(features, vectors, counts)
-    return ExportLayer(features, vectors, counts, GROUP_ZOOM, _mean_width(regions, GROUP_ZOOM))
+        return ExportLayer(features, vectors, tiles, counts)
+    return ExportLayer(features, vectors, tiles, counts, GROUP_ZOOM, _mean_width(regions, GROUP_ZOOM))
 
 
 def _outside(options: ExportOptions, regions: Sequence[ExportRegion], file: AreaFile) -> DataError:

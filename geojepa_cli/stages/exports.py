@@ -45,7 +45,7 @@ def _rebuild(remains: Remains) -> Hint:
 
 
 # of exports of tasks, and of vectors (`vector_exports.py`)
-VARIANT = ("masked", "format", "dtype", "dimensions", "list", "no_vectors", "area", "crs")
+VARIANT = ("masked", "format", "dtype", "dimensions", "space", "list", "no_vectors", "area", "crs")
 EXPORTS = Stage(
     "exports",
     version=1,

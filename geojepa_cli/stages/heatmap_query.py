@@ -57,8 +57,8 @@ class HeatQuery:
     @property
     def title(self) -> str:
         """The query in words, such as `way/123`."""
-        name = "" if self.photo is None else self.photo.name
-        return self.entity or name or ",".join(f"{value:g}" for value in self.at or ())
+        name = "" if self.photo is None else console.printable(self.photo.name)
+        return self.entity or name or ",".join(map(str, self.at or ()))
 
     @property
     def name(self) -> str:

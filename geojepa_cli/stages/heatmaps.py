@@ -64,9 +64,10 @@ def _rebuild(remains: Remains) -> Hint:
     return with_same_images(remains, again)
 
 
+# version 2 has whole places in titles
 HEATMAPS = Stage(
     "heatmaps",
-    version=1,
+    version=2,
     rebuild=_rebuild,
     variant=("query", "by", "resolution"),
     files=(JSON_FILE, TIFF_FILE, PNG_FILE, PAGE_FILE),

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from geojepa_cli.export.stac_model import PublishedModel
 
 # `stages.exports` registers the kind
-MODELS = Stage("exports", version=1, rebuild=rebuild_export, registers=False)
+# version 2 leaves out the places of the training of GAIR models
+MODELS = Stage("exports", version=2, rebuild=rebuild_export, registers=False)
 _REPORT = "report.json"  # of a probe
 
 

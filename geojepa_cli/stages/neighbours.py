@@ -37,11 +37,12 @@ if TYPE_CHECKING:
 
 JSON_FILE, GEOJSON_FILE, CSV_FILE, PAGE_FILE = (f"neighbours.{kind}" for kind in ("json", "geojson", "csv", "html"))
 # version 2 added `osm_version` and `record_id` of entities; version 3 has search spaces, combined queries, places among
-# all searched vectors, reasons, and CSV; version 4 has `score` with its kind instead of `cosine`, and scores of parts
+# all searched vectors, reasons, and CSV; version 4 has `score` with its kind instead of `cosine`, and scores of parts;
+# version 5 leaves tiles without a vector out of the mean of an area
 VARIANT = ("html", "alpha", "space", "query")
 NEIGHBOURS = Stage(
     "neighbours",
-    version=4,
+    version=5,
     rebuild=rebuild_neighbours,
     variant=VARIANT,
     files=(JSON_FILE, GEOJSON_FILE, CSV_FILE),

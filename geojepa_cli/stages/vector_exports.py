@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from geojepa_cli import console, hints
 from geojepa_cli.config.limits import EntityLimits
 from geojepa_cli.config.spaces import DEFAULT_FORM
-from geojepa_cli.errors import UsageError
+from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.stages.alpha import check_alpha, check_alpha_of
 from geojepa_cli.stages.device import check_device
 from geojepa_cli.stages.embedded_view import check_entity_vectors
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from geojepa_cli.store.csr import Rows
 
 # `stages.exports` registers the kind
-# version 2 measures kept neighbours in the space of `knn`
-VECTORS = Stage("exports", version=2, rebuild=rebuild_export, registers=False)
+# version 2 measures kept neighbours in the space of `knn`; version 3 fits the spaces of areas to tiles
+VECTORS = Stage("exports", version=3, rebuild=rebuild_export, registers=False)
 KEPT = "neighbours_kept"  # entry of the manifest
 PROJECTION_FILE = "projection.safetensors"
 
@@ -165,7 +165,7 @@ class _Plan:
     def _encode(
         self, original: ExportLayer, layer: ExportLayer, space: SearchSpace
     ) -> tuple[Encoding, KeptNeighbours | None, Moments | None]:
-        """Returns the encoding of the vectors, its loss, and the moments of the vectors, each None if not needed."""
+        """Returns the encoding of the vectors, its loss, and the moments for colours, each None if not needed."""
         from geojepa_cli.export.components import fit_moments, fit_projection
         from geojepa_cli.export.encoding import DecodedVectors, fit_encoding
         from geojepa_cli.export.neighbours_kept import measure_kept
@@ -173,11 +173,11 @@ class _Plan:
         from geojepa_cli.stages.export_space import fit_space
 
         options, vectors = self.options, layer.vectors
-        moments = fit_moments(vectors, options.seed) if options.dimensions or options.has_colours else None
+        moments = fit_moments(vectors, options.seed) if options.has_colours else None
         projection = None
-        if options.dimensions is not None and moments is not None:
+        if options.dimensions is not None:
             self._check_dimensions(vectors.width)
-            projection = fit_projection(moments, options.dimensions)
+            projection = fit_projection(fit_moments(layer.searched, options.seed), options.dimensions)
         encoding = fit_encoding(vectors, options.dtype, projection)
         if options.no_vectors or (encoding.dtype == "float32" and projection is None):
             return encoding, None, moments
@@ -278,11 +278,20 @@ class _Plan:
 
 
 def _mapped(layer: ExportLayer, form: Form) -> tuple[ExportLayer, SearchSpace]:
-    """Returns a layer with its vectors in a search space, and the space."""
+    """Returns a layer with its vectors in a search space, and the space.
+
+    Raises:
+        DataError: the space maps all vectors to zeros.
+    """
+    from geojepa_cli.export.vector_rows import blocks
     from geojepa_cli.search.space import SearchSpace
     from geojepa_cli.stages.export_space import InSpace, fit_space
 
     if form == "raw":
         return layer, SearchSpace(form)
-    space = fit_space(layer.vectors, layer.parts, form)
-    return replace(layer, vectors=InSpace(layer.vectors, space)), space
+    space = fit_space(layer.searched, layer.parts, form)
+    vectors, searched = InSpace(layer.vectors, space), InSpace(layer.searched, space)
+    if not any(block.any() for _, block in blocks(searched)):
+        message = f"all vectors are equal: in the space `{form}`, which subtracts their mean, they are zeros"
+        raise DataError(message, hints.again(space="raw"))
+    return replace(layer, vectors=vectors, searched=searched), space

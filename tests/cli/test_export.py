@@ -21,11 +21,12 @@ from raw_tokens import raw_tiles
 from safetensors.numpy import load_file
 from sklearn.decomposition import TruncatedSVD
 from stac_rules import check_stac
-from synthetic_workspace import ATTRIBUTION
+from synthetic_workspace import ATTRIBUTION, add_region
 
 from geojepa_cli import Workspace
-from geojepa_cli.errors import UsageError
+from geojepa_cli.errors import DataError, UsageError
 from geojepa_cli.grid import tile_bounds
+from geojepa_cli.workspace.prune import describe_variant
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +141,39 @@ def test_cosines_of_vectors_in_a_space_are_those_of_knn(workspace: Workspace) ->
     original = np.stack([expected[tile] for tile in frame["tile"]])
     np.testing.assert_allclose(np.stack(frame["vector"]), balanced(original, parts), atol=1e-6)
     assert made.manifest["neighbours_kept"] is None  # nothing is rounded
+    assert "balanced" in describe_variant(made)  # so that `artifacts --prune` keeps it next to plain vectors
+
+
+def test_areas_are_mapped_to_the_space_of_the_tiles(workspace: Workspace, tmp_path: Path) -> None:
+    """A search space that is fitted to one area maps it to zeros."""
+    export(workspace)  # computes the embeddings
+    tiles, parts = by_tile(vectors_of(workspace)), vectors_of(workspace).tile_parts
+    tile = sorted(tiles)[7]
+    unit = balanced(np.stack(list(tiles.values())), parts)
+    wanted = unit[list(tiles).index(tile)]
+    square = shapely.box(*tile_bounds(*map(int, tile.split("_"))))
+    inner = shapely.geometry.mapping(square.buffer(-1e-5))
+    content = {"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {}, "geometry": inner}]}
+    path = tmp_path / "area.geojson"
+    path.write_text(json.dumps(content))
+    made = export(workspace, "--area", path, "--space", "balanced")
+    np.testing.assert_allclose(geopandas.read_parquet(made.file("areas.parquet"))["vector"][0], wanted, atol=1e-6)
+    fewer = export(workspace, "--area", path, "--dimensions", "6")
+    components = load_file(fewer.file("projection.safetensors"))["components"]
+    svd = TruncatedSVD(6, algorithm="arpack").fit(unit)
+    np.testing.assert_allclose(np.abs(components @ svd.components_.T), np.eye(6), atol=2e-3)
+    found = geopandas.read_parquet(fewer.file("areas.parquet"))["vector"][0]
+    np.testing.assert_allclose(found, components @ wanted, atol=1e-6)
+
+
+def test_a_space_that_maps_all_vectors_to_zeros_is_refused(tmp_path: Path) -> None:
+    alone = Workspace(tmp_path / "workspace")
+    add_region(alone, "oak", n_tiles=1)
+    for options in (("--space", "centred"), ("--dimensions", "4")):
+        error = refused(alone, *OAK, *options)
+        assert isinstance(error, DataError) and "all vectors are equal" in error.message
+        check_hint(str(error.hint))
+        assert "--space raw" in str(error.hint)
 
 
 def balanced(vectors: np.ndarray, parts: tuple[tuple[str, int], ...]) -> np.ndarray:

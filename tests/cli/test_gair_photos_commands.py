@@ -16,6 +16,7 @@ from hint_commands import check_hint
 from painted_store import to_lonlat
 from painted_workspace import SETTINGS, PaintedWorkspace, painted_workspace
 from PIL import Image
+from safetensors.torch import load_file
 
 from geojepa_cli import stages
 from geojepa_cli.errors import DataError, GeojepaError, NotFoundError, UsageError
@@ -80,6 +81,20 @@ def test_photos_are_inputs_of_the_model_and_named_on_its_card(town: PaintedWorks
     assert "street-level photos, never their place" in model.file("model_card.md").read_text()
     assert "Photos: Ada" in model.attribution and model.counts["photo_parameters"] > 0
     assert not any(ref.startswith("photos/") for ref in town.model.inputs)
+
+
+def test_an_exported_model_has_no_places_of_the_training(town: PaintedWorkspace, model: Artifact, photo: Path) -> None:
+    """Otherwise, whoever gets the model knows where private photos were taken."""
+    assert load_file(model.file("weights.safetensors"))["queue.lonlat"].any()
+    made = stages.export_model(town.workspace, "seen")
+    weights = load_file(made.file("model.safetensors"))
+    assert not any(weights[f"queue.{name}"].any() for name in ("lonlat", "groups", "pushed"))
+    assert made.counts["parameters"] == sum(one.numel() for name, one in weights.items() if "queue" not in name)
+    link = made.path / "weights.safetensors"
+    link.symlink_to(made.file("model.safetensors"))
+    expected, found = (vector_of(one, photo) for one in (model, made))
+    link.unlink()
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_a_photo_finds_the_entities_and_photos_that_numpy_finds(
@@ -169,6 +184,19 @@ def test_a_heatmap_of_a_photo(town: PaintedWorkspace, model: Artifact, photo: Pa
     )
 
 
+def test_the_name_of_a_photo_can_be_any_text(
+    town: PaintedWorkspace, model: Artifact, photo: Path, tmp_path: Path
+) -> None:
+    """A formula of matplotlib that is not valid, markup, and a byte that is not UTF-8."""
+    path = tmp_path / "$x^{$<script>\udcff.jpg"
+    shutil.copyfile(photo, path)
+    made = stages.heatmap(town.workspace, photo=path, model="seen", resolution=32)
+    page = made.file("heatmap.html").read_text(encoding="utf-8")
+    assert "$x^{$&lt;script&gt;\\udcff.jpg" in page and "{$<script>" not in page
+    found = stages.knn(town.workspace, photo=path, model="seen", k=2, html=True, like=["node/5"])
+    assert "{$<script>" not in found.file("neighbours.html").read_text(encoding="utf-8")
+
+
 def test_models_without_photos_and_bad_files_are_refused(
     town: PaintedWorkspace, model: Artifact, photo: Path, tmp_path: Path
 ) -> None:
@@ -192,6 +220,8 @@ def test_models_without_photos_and_bad_files_are_refused(
             check_hint(str(caught.value.hint))
     with pytest.raises(UsageError, match="the place in its EXIF is not used"):
         stages.knn(town.workspace, photo=photo, model="seen", min_distance_km=1)
+    with pytest.raises(UsageError, match="which only finds entities"):
+        stages.knn(town.workspace, photo=photo, level="tile", model="seen")
     with pytest.raises(UsageError, match="vectors of tiles and of entities differ"):
         stages.knn(town.workspace, photo=photo, like="16_18048_25956", model="seen")
     with pytest.raises(UsageError, match="cannot be combined"):

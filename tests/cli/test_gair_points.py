@@ -89,7 +89,10 @@ def test_a_point_without_an_image_is_compared_by_its_location(town: PaintedWorks
 def test_the_table_says_what_the_vector_was_read_from(town: PaintedWorkspace, vectors: Embeddings) -> None:
     for entity, words in ((0, "is read at this point of the image"), (63 * PER_TILE, "is that of the location")):
         shown = invoke(town.workspace, "knn", "--at", place(town, entity), "--model", "gair", "--html")
-        assert shown.exit_code == 0 and words in " ".join(shown.output.split())
+        text = " ".join(shown.output.split())
+        assert shown.exit_code == 0 and words in text
+        whole = ",".join(map(str, map(float, place(town, entity).split(","))))  # four decimals are 10 m
+        assert f"{whole}: the vector" in text or f"{whole}: tile" in text
 
 
 def test_tiles_and_other_models_search_tiles_as_before(town: PaintedWorkspace, vectors: Embeddings) -> None:

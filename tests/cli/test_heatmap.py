@@ -116,6 +116,8 @@ def test_the_image_at_an_element_and_a_place_can_be_the_query(town: PaintedWorks
         assert value == pytest.approx(float(query @ in_image(town, lon, lat)), abs=2e-5)
     lon, lat = town.painted.lonlat[entity].tolist()
     at = heatmap(town, at=f"{lon:.9f},{lat:.9f}")
+    title = f"{float(f'{lon:.9f}')},{float(f'{lat:.9f}')}"  # the whole place: four decimals are 10 m
+    assert title in at.file("heatmap.html").read_text(encoding="utf-8")
     query = in_image(town, lon, lat)
     for other_lon, other_lat, value in samples(at, 4):
         assert value == pytest.approx(float(query @ in_image(town, other_lon, other_lat)), abs=2e-5)

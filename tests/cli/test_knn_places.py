@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import shapely
 from geojson_files import collection, write
+from hint_commands import split_hint
 from map_builder import X, Y, at, box
 from pyproj import Geod
 from three_places import COURT, MEADOW, RUNWAY, YARD, knn, places_workspace, tiles_of
@@ -133,7 +135,7 @@ def test_a_place_stands_for_its_tile_or_the_nearest(workspace: Workspace) -> Non
 
 
 def test_an_area_has_the_area_weighted_mean_of_its_tiles(
-    workspace: Workspace, vectors: Embeddings, tmp_path: Path
+    workspace: Workspace, vectors: Embeddings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from geojepa_cli.search.neighbours import SearchRegion
     from geojepa_cli.search.parts.area import AreaPart
@@ -152,6 +154,17 @@ def test_an_area_has_the_area_weighted_mean_of_its_tiles(
     found = AreaPart(str(path)).resolve(source)
     np.testing.assert_allclose(found.unit, expected / np.linalg.norm(expected), rtol=1e-4, atol=1e-7)
     assert tiles_of(knn(workspace, area=path)) == [2]
+    first = np.array(vectors["tile/vector"])
+    first[1:] = 0.0  # only the first tile has an image, for example
+    monkeypatch.setattr(type(vectors), "__getitem__", _replacing("tile/vector", first, type(vectors).__getitem__))
+    centred = SearchSpace("centred", np.full(first.shape[1], 0.25))
+    found = AreaPart(str(path)).resolve(replace(source, space=centred))
+    shifted = first[0].astype(np.float64) - 0.25
+    np.testing.assert_allclose(found.unit, shifted / np.linalg.norm(shifted), rtol=1e-5, atol=1e-7)
+
+
+def _replacing(name: str, values: np.ndarray, read: Any) -> Any:
+    return lambda self, wanted: values if wanted == name else read(self, wanted)
 
 
 def test_parts_of_all_kinds_combine_by_weight(workspace: Workspace) -> None:
@@ -183,6 +196,14 @@ def test_wrong_queries_are_refused(
 ) -> None:
     with pytest.raises(error, match=message):
         knn(workspace, **arguments)
+
+
+def test_the_hint_for_latitude_before_longitude_swaps_them(workspace: Workspace) -> None:
+    lon, lat = at(1.5, 0.5)
+    with pytest.raises(NotFoundError, match="longitude comes before latitude") as caught:
+        knn(workspace, at=f"{lat},{lon}")
+    (words,) = split_hint(str(caught.value.hint))
+    assert f"--at={lon},{lat}" in words
 
 
 POINT = {"type": "Point", "coordinates": [10.0, 50.0]}
@@ -235,6 +256,7 @@ def test_a_hint_repeats_every_kind_of_part(workspace: Workspace, tmp_path: Path)
 
 def test_places_are_parsed() -> None:
     assert parse_place(" -76.88, 40.26") == (-76.88, 40.26)
-    for text in ("1;2", "1", "1,2,3", "nan,1", "1e1,2"):
+    assert parse_place(",".join(map(str, (-0.00001, 1e-9)))) == (-0.00001, 1e-9)  # as in rebuild commands
+    for text in ("1;2", "1", "1,2,3", "nan,1", "1e1,2", "1e-,2", "٣,2"):
         with pytest.raises(UsageError):
             parse_place(text)

@@ -123,6 +123,7 @@ def test_rows_of_a_table_without_a_file_or_place_are_left_out(workspace: Workspa
         ("file,lon,lat,heading\na.jpg,13.2,55.7,north\n", "line 2: `heading` is `north`: expected a number"),
         ("file,lon,lat,heading\na.jpg,13.2,55.7,361\n", "`heading` is 361: expected an angle from -360 to 360 degrees"),
         ("file,lon,lat,fov\na.jpg,13.2,55.7,0\n", "`fov` is 0: expected an angle"),
+        ("file,lon,lat,fov\na.jpg,13.2,55.7,1e-50\n", "`fov` is 1e-50: expected an angle"),
     ],
 )
 def test_a_wrong_table_is_an_error_with_a_hint(workspace: Workspace, folder: Path, text: str, message: str) -> None:

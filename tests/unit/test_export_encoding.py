@@ -174,3 +174,7 @@ def test_pooled_vectors_are_weighted_means() -> None:
     pooled = PooledVectors(StackedVectors([table[:100], table[100:]]), offsets, members, weights)
     expected = (table[[0, 5, 299]].astype(np.float64) * weights[:3, None]).sum(0) / 4.0
     np.testing.assert_allclose(pooled.read(np.array([1, 0])), [table[7], expected], rtol=1e-6)
+    table[[5, 7]] = 0.0  # tiles without an image have no vector
+    expected = (table[0].astype(np.float64) + 0.5 * table[299]) / 1.5
+    without = PooledVectors(StackedVectors([table]), offsets, members, weights)
+    np.testing.assert_allclose(without.read(np.array([1, 0])), [np.zeros(24), expected], rtol=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import json
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from painted_workspace import painted_workspace
 from pyproj import Proj
 from sklearn.metrics import r2_score
 
@@ -97,6 +99,16 @@ def test_the_weights_of_geoclip_are_read_as_its_formula_says(script: Any) -> Non
         expected += found @ w[f"LocEnc{scale}.head.0.weight"].T + w[f"LocEnc{scale}.head.0.bias"]
     with torch.no_grad():
         np.testing.assert_allclose(encoder(torch.from_numpy(lonlat)).numpy(), expected, atol=1e-4)
+
+
+def test_the_first_weights_are_those_from_which_the_model_was_trained(script: Any, tmp_path: Path) -> None:
+    made = painted_workspace(tmp_path)
+    options = argparse.Namespace(seed=5, model=["gair"], workspace=made.workspace.root)
+    found = script.find_encoders(options)
+    trained, first = (found[name].state_dict() for name in ("gair", "gair (first weights)"))
+    frequencies = [name for name in trained if name.endswith("frequencies")]  # they are not trained
+    assert frequencies and all(torch.equal(trained[name], first[name]) for name in frequencies)
+    assert not all(torch.equal(trained[name], first[name]) for name in trained)
 
 
 def test_a_folder_without_tables_is_refused(script: Any, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from geojepa_cli.evaluate.plots.style import save_png
+from geojepa_cli.evaluate.plots.style import plain, save_png
 
 COLOURS = "viridis"
 _MARK = "#d5006d"
@@ -82,5 +82,5 @@ def plot_heatmap(
     axes.tick_params(labelsize=8)
     bar = figure.colorbar(shown, ax=axes, extend="both", fraction=0.04, pad=0.02)
     bar.set_label("cosine similarity")
-    axes.set_title(title, loc="left", fontsize=10, wrap=True)
+    axes.set_title(plain(title), loc="left", fontsize=10, wrap=True)
     save_png(figure, path, _DPI)

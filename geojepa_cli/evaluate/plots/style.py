@@ -16,3 +16,8 @@ GREY = "#999"
 def save_png(figure: Figure, path: Path, dpi: int) -> None:
     """Saves a figure as a PNG file. The metadata of the file has no date and no software version."""
     figure.savefig(path, dpi=dpi, metadata={"Software": None})
+
+
+def plain(text: str) -> str:
+    """Returns text for a plot as it is. Matplotlib would interpret text between two `$` as a formula."""
+    return text.replace("$", r"\$")

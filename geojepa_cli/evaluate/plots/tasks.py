@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from geojepa_cli.evaluate.plots.style import COLOURS, save_png
+from geojepa_cli.evaluate.plots.style import COLOURS, plain, save_png
 from geojepa_cli.tasks.analysis import Analysis
 from geojepa_cli.tasks.statistics import add_histograms
 
@@ -175,8 +175,7 @@ def _names(tags: Sequence[tuple[str, str]]) -> list[str]:
 
 
 def _cut(text: str, longest: int = _LONGEST) -> str:
-    plain = text.replace("$", r"\$")  # matplotlib interprets text between two `$` as a formula
-    return plain if len(text) <= longest else plain[: longest - 1] + "…"
+    return plain(text if len(text) <= longest else text[: longest - 1] + "…")
 
 
 def _bins(bounds: Sequence[float | None]) -> list[str]:

@@ -32,7 +32,7 @@ def build_gair(config: GairConfig, seed: int) -> Gair:
             OverheadEncoder(transformer, dim, model.patch_px).apply(init_weights),
             LocalInterpolation(dim, dim, model.decoder, model.decoder_dim).apply(init_weights),
             EntityGround(model.tag_dim, dim).apply(init_weights),
-            build_location(model),
+            _build_location(model),
             dim,
             config.loss.queue,
             model.pooling,
@@ -49,7 +49,7 @@ def _build_photo(config: GairConfig) -> PhotoGround:
     return PhotoGround(transformer, model.embed_dim, ground.photo_patch_px).apply(init_weights)
 
 
-def build_location(model: GairModelConfig) -> LocationEncoder:
+def _build_location(model: GairModelConfig) -> LocationEncoder:
     """Returns an untrained location encoder. Its layers have the initial weights of PyTorch, as in GeoCLIP."""
     sigmas = model.location_sigmas if model.location_encoding == "fourier" else ()
     sizes = model.location_features, model.location_dim, model.location_layers

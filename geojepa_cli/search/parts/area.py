@@ -35,7 +35,7 @@ class AreaPart:
     """An area as part of a query. The attributes are those of `QueryPart`; the text is the path of a file.
 
     The file has polygons: GeoJSON or GeoParquet. All of them together are one area. Its vector is Σ a · x / Σ a, with
-    the vectors x of the embedded tiles and the areas a in m² that they share with it.
+    the vectors x of the embedded tiles and the areas a in m² that they share with it. Vectors of zeros are not counted.
     """
 
     text: str
@@ -72,7 +72,8 @@ class AreaPart:
             raise _outside(self.text, [region.name for region in source.regions])
         weights = np.array([part for _, _, part in found])
         vectors = np.stack([source.regions[index].vectors["tile/vector"][row] for index, row, _ in found])
-        mean = (vectors.astype(np.float64) * weights[:, None]).sum(0) / weights.sum()
+        counted = weights[vectors.any(axis=1)].sum()  # models return zeros for tiles without any input
+        mean = (vectors.astype(np.float64) * weights[:, None]).sum(0) / (counted or 1.0)
         largest = sorted(found, key=lambda one: -one[2])[:_MOST_DESCRIBED]
         tags = merged([tags_of_tile(source.regions[index], row) for index, row, _ in largest])
         share = min(1.0, float(weights.sum()) / whole)

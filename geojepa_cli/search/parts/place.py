@@ -23,7 +23,8 @@ from geojepa_cli.store.view import piece_reasons
 
 EARTH_RADIUS_M = 6371008.8  # mean radius of the WGS 84 ellipsoid
 MAX_DISTANCE_M = 5000.0  # a place farther from every embedded tile is outside the regions
-_PLACE = re.compile(r"\s*([-+]?\d{1,3}(?:\.\d*)?)\s*,\s*([-+]?\d{1,3}(?:\.\d*)?)\s*")
+_DEGREES = r"\s*([-+]?\d{1,3}(?:\.\d*)?(?:e-\d{1,3})?)\s*"  # Python writes 0.00001 as 1e-05
+_PLACE = re.compile(f"{_DEGREES},{_DEGREES}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -81,20 +82,33 @@ def check_inside(text: str, stores: Sequence[RegionStore], limits: EntityLimits)
         NotFoundError: the place is outside the regions. The hint has the nearest tile.
     """
     lon, lat = parse_place(text)
-    found = []
-    for store in stores:
-        bounds = tiles_bounds(*(store[f"tile/{axis}"] for axis in "zxy"))[_embedded(store, limits)]
+    tiles = [
+        (tiles_bounds(*(one[f"tile/{axis}"] for axis in "zxy"))[_embedded(one, limits)], one.name) for one in stores
+    ]
+    least, tile, region = _nearest(lon, lat, tiles)
+    if tile is None or least <= MAX_DISTANCE_M:
+        return
+    message = f"`--at {text}` is outside the regions: the nearest tile is {distance_text(least)} away, in `{region}`"
+    inside = f"{(tile[0] + tile[2]) / 2:.5f},{(tile[1] + tile[3]) / 2:.5f}"
+    swapped = _nearest(lat, lon, tiles)[0] if abs(lon) <= 90 else math.inf
+    if swapped < 20 * MAX_DISTANCE_M:
+        message += "; longitude comes before latitude"
+    if swapped <= MAX_DISTANCE_M:
+        inside = f"{lat},{lon}"
+    raise NotFoundError(message, hints.instead(("--at", text), ("--at", inside)))
+
+
+def _nearest(
+    lon: float, lat: float, tiles: Sequence[tuple[NDArray[np.float64], str]]
+) -> tuple[float, NDArray[np.float64] | None, str]:
+    """Returns the distance of a place to the nearest tile in metres, the bounds of this tile, and its region."""
+    found: tuple[float, NDArray[np.float64] | None, str] = (math.inf, None, "")
+    for bounds, region in tiles:
         if len(bounds):
             distances = distances_m(lon, lat, bounds)
-            nearest = int(distances.argmin())
-            found.append((float(distances[nearest]), bounds[nearest], store.name))
-    least, tile, region = min(found, key=lambda one: one[0], default=(math.inf, None, ""))
-    if tile is not None and least > MAX_DISTANCE_M:
-        inside = f"{(tile[0] + tile[2]) / 2:.5f},{(tile[1] + tile[3]) / 2:.5f}"
-        message = f"`--at {text}` is outside the regions: the nearest tile is "
-        message += f"{distance_text(least)} away, in `{region}`"
-        swapped = "; longitude comes before latitude" if _is_swapped(lon, lat, found) else ""
-        raise NotFoundError(message + swapped, hints.instead(("--at", text), ("--at", inside)))
+            row = int(distances.argmin())
+            found = min(found, (float(distances[row]), bounds[row], region), key=lambda one: one[0])
+    return found
 
 
 def parse_place(text: str) -> tuple[float, float]:
@@ -148,9 +162,3 @@ def _embedded(store: RegionStore, limits: EntityLimits) -> NDArray[np.bool_]:
     ends = store["tile/pieces"].astype(np.int64)
     entities = np.diff(csr.offsets(piece_reasons(store) == 0)[ends])
     return np.asarray((entities >= limits.low) & (entities <= limits.high))
-
-
-def _is_swapped(lon: float, lat: float, found: Sequence[tuple[float, NDArray[np.float64], str]]) -> bool:
-    return abs(lon) <= 90 and any(
-        float(distances_m(lat, lon, bounds[None])[0]) < 20 * MAX_DISTANCE_M for _, bounds, _ in found
-    )
