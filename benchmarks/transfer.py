@@ -42,6 +42,8 @@ from geojepa_cli.evaluate.fitting import SUPERVISED_HEAD
 from geojepa_cli.evaluate.predictions import DUMMY
 from geojepa_cli.evaluate.protocols import NO_PRETRAINING, PROTOCOLS, TRANSFER, weakest
 from geojepa_cli.stages.embedding_model import Model, find_model
+from geojepa_cli.stages.geometry_source import find_encoder
+from geojepa_cli.stages.model_family import GAIR
 from geojepa_cli.stages.probe_protocols import find_protocols
 from geojepa_cli.stages.probe_regions import region_groups
 from geojepa_cli.stages.report_probes import read_probe
@@ -173,6 +175,8 @@ def train(
     budget = max(1, round(options.tokens / (tokens.batch_tokens * tokens.accumulation)))
     settings["train.max_steps"] = 0 if name.endswith(FIRST) else budget
     settings |= {} if fold is None else {"data.folds": FOLDS}
+    if settings.get("model.geometry_encoder") == GAIR:
+        settings["model.geometry_dim"] = find_encoder(workspace, GAIR).kind.dim
     made = f"{prefix}-{name}-{seed}"
     return stages.pretrain(
         workspace, variant.config, regions, name=made, set_=settings, seed=seed, threads=options.threads, fold=fold

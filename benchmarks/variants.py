@@ -45,6 +45,7 @@ TINY = {
 GEOMETRY = {"model.modalities": ["tags", "geometry"]}
 # masks of ti.yaml; all other settings of tiny.yaml, so that only the input differs
 IMAGE = {"masking.random": 0.1, "masking.area": 0.4, "masking.modality": 0.2, "masking.kind": 0.3}
+GAIR = {**GEOMETRY, "model.geometry_encoder": "gair"}  # of the newest GAIR model of the workspace
 POLYGON = {"model.geometry_encoder": "polygon_gnn", "model.geometry_dim": 256}
 VARIANTS = {
     "t": Variant("t.yaml", {**SIZE, **SHORT}),
@@ -58,6 +59,8 @@ VARIANTS = {
     "tiny-gt": Variant("tiny.yaml", GEOMETRY),
     "tiny-ti": Variant("tiny.yaml", {**IMAGE, "model.modalities": ["tags", "image"]}),
     "tiny-gti": Variant("tiny.yaml", {**IMAGE, "model.modalities": ["tags", "geometry", "image"]}),
+    "tiny-gair": Variant("tiny.yaml", GAIR),
+    "tiny-gti-gair": Variant("tiny.yaml", {**IMAGE, **GAIR, "model.modalities": ["tags", "geometry", "image"]}),
     "tiny-paper-t": Variant("paper-t.yaml", TINY),
     "tag-ae": Variant("tag-ae.yaml", {}),
     "tagformer-lmae": Variant("tagformer-lmae.yaml", {}),
@@ -91,4 +94,11 @@ SIZES = {
     "tiny-1-layer": Variant("tiny.yaml", {"model.depth": 1}),
     "tiny-6-layers": Variant("tiny.yaml", {"model.depth": 6}),
 }
-WITH_IMAGES = ("ti", "gti", "tiny-ti", "tiny-gti")  # need a workspace whose regions have images
+WITH_IMAGES = (
+    "ti",
+    "gti",
+    "tiny-ti",
+    "tiny-gti",
+    "tiny-gair",
+    "tiny-gti-gair",
+)  # need a workspace whose regions have images

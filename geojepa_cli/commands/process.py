@@ -38,8 +38,9 @@ def process(
     geometry_encoder: Annotated[
         str,
         typer.Option(
-            help="Encoder for geometry vectors: `fourier`, `polygon_gnn`, the name of a trained PolygonGNN, or `none`. "
-            "`polygon_gnn` is the newest trained PolygonGNN or, if there is none, the one that comes with geojepa. "
+            help="Encoder for geometry vectors: `fourier`, `polygon_gnn`, `gair`, the name of a trained PolygonGNN or "
+            "GAIR model, or `none`. `polygon_gnn` is the newest trained PolygonGNN or, if there is none, the one that "
+            "comes with geojepa. `gair` adds what the newest GAIR model reads from the images at the entities. "
             "`pretrain` and `embed` compute missing vectors."
         ),
     ] = NO_ENCODER,

@@ -113,8 +113,10 @@ class ModelConfig(Section):
         description="width of the sketch: a fixed random projection of which of 600 frequent tags and keys a tile has, "
         "and how often; it becomes a part of the tile vector and is not trained; 0: no sketch (GeoJEPA thesis)",
     )
-    geometry_encoder: Literal["fourier", "polygon_gnn"] = Field(
-        default="fourier", description="encoder that computed the geometry vectors (GeoJEPA thesis: `polygon_gnn`)"
+    geometry_encoder: Literal["fourier", "polygon_gnn", "gair"] = Field(
+        default="fourier",
+        description="encoder that computed the geometry vectors (GeoJEPA thesis: `polygon_gnn`); `gair`: those of "
+        "`fourier`, followed by the vectors that a GAIR model reads from the images at the entities",
     )
     geometry_dim: Int = Field(default=336, ge=1, le=MAX_WIDTH, description="dimension of the geometry vectors")
     geometry_version: str | None = Field(

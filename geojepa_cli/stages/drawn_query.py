@@ -16,7 +16,7 @@ from geojepa_cli.stages.device import pick_device
 from geojepa_cli.stages.embedding_model import Model
 from geojepa_cli.stages.features import FILE as FEATURES_FILE
 from geojepa_cli.stages.geometry_features import FILE as GEOMETRY_FILE
-from geojepa_cli.stages.geometry_source import load_encoder
+from geojepa_cli.stages.geometry_source import TRAIN, load_encoder
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.tiles import FILE as TILES_FILE
 from geojepa_cli.workspace.artifact import Artifact
@@ -143,9 +143,9 @@ def _process(
     geometry = None
     encoder = model.geometry(workspace, region)
     if encoder is not None:
-        if encoder.model is None and encoder.kind.encoder != "fourier":
+        if encoder.model is None and encoder.kind.encoder in TRAIN:
             message = f"the weights of the geometry encoder {encoder.kind}, which `{model.name}` reads, do not exist"
-            raise DataError(message, hints.run("pretrain", config="geometry.yaml"))
+            raise DataError(message, TRAIN[encoder.kind.encoder])
         geometry = [folder / GEOMETRY_FILE]
         write_geometry_vectors(processed, geometry[0], load_encoder(encoder), threads)
     return TileStore.open([processed], names=["drawing"], geometry=geometry)

@@ -79,9 +79,11 @@ def process(
         visibility_k: number of visibility edges per vertex. A visibility edge joins a vertex to a near vertex of
             another line or ring of the same OSM element. No segment of the element crosses a visibility edge.
         text_encoder: name of the text encoder. With `none`, no text embeddings are computed.
-        geometry_encoder: encoder that computes geometry vectors: `fourier`, `polygon_gnn`, or the name of a trained
-            PolygonGNN. `polygon_gnn` is the newest PolygonGNN in the workspace or, if there is none, the one that comes
-            with the package. `none` computes no vectors now: `pretrain` and `embed` do it for models that need them.
+        geometry_encoder: encoder that computes geometry vectors: `fourier`, `polygon_gnn`, `gair`, or the name of a
+            trained PolygonGNN or GAIR model. `polygon_gnn` is the newest PolygonGNN in the workspace or, if there is
+            none, the one that comes with the package. `gair` adds the vectors that the newest GAIR model in the
+            workspace reads from the images at the entities. `none` computes no vectors now: `pretrain` and `embed` do
+            it for models that need them.
         image_encoder: frozen image encoder that computes image tokens, such as `vit_b_16`. `none` computes no tokens.
         image_weights: path of a file with the weights of the image encoder, or `random`. Default: the weights in
             torchvision's cache or, if there are none, those in the package geoembed.

@@ -14,13 +14,16 @@ from geojepa_cli.stages.geometry_source import (
     ENCODER,
     FOURIER,
     POLYGON_GNN,
+    TRAIN,
     GeometrySource,
     find_encoder,
-    is_encoder,
     load_encoder,
     shipped_encoder,
     trained_encoder,
 )
+from geojepa_cli.stages.images import FILE as IMAGES_FILE
+from geojepa_cli.stages.joined_images import joined_images, with_same_images
+from geojepa_cli.stages.model_family import GAIR, has_family
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.rebuild import input_refs, open_inputs, text
 from geojepa_cli.stages.shipped import SHIPPED_GEOMETRY, noting_version, ref_in, shipped_names
@@ -45,7 +48,7 @@ def rebuild_geometry(remains: Remains) -> Hint:
     if shipped is not None:
         encoder = name_of(shipped)
     again = base.adding(text_encoder=NO_ENCODER, geometry_encoder=models[0] if models else encoder)
-    return noting_version(again, [shipped])
+    return with_same_images(remains, noting_version(again, [shipped]))
 
 
 GEOMETRY = Stage("features", version=1, rebuild=rebuild_geometry, registers=False)
@@ -69,17 +72,19 @@ def find_encoder_of(workspace: Workspace, processed: Artifact, config: ModelConf
     source = _of_version(workspace, processed, name, version) if version else None
     if source is None:
         source = find_encoder(workspace, name)
-    if name == POLYGON_GNN and version not in (None, source.kind.version):
-        raise _no_weights(workspace, version)
+    if name in TRAIN and version not in (None, source.kind.version):
+        raise _no_weights(workspace, name, version)
     check_geometry(config, source.kind)
     return source
 
 
 def find_geometry(workspace: Workspace, processed: Artifact, source: GeometrySource) -> Artifact | None:
     """Returns the newest `features/` artifact with the geometry vectors of a region. None if there is none."""
+    images = _images(workspace, processed, source)
+    read = {processed.full_ref, *([] if images is None else [images.full_ref])}
 
     def fits(inputs: list[str], params: Mapping[str, Any]) -> bool:
-        return processed.full_ref in inputs and source.kind_params.items() <= dict(params).items()
+        return read.issubset(inputs) and source.kind_params.items() <= dict(params).items()
 
     return workspace.newest("features", processed.name, fits)
 
@@ -91,8 +96,8 @@ def geometry_features(workspace: Workspace, processed: Artifact, source: Geometr
         NotFoundError: the vectors do not exist, and neither do the weights of the encoder.
     """
     found = find_geometry(workspace, processed, source)
-    if found is None and source.model is None and source.kind.encoder == POLYGON_GNN:
-        raise _no_weights(workspace, source.kind.version)
+    if found is None and source.model is None and source.kind.encoder in TRAIN:
+        raise _no_weights(workspace, source.kind.encoder, source.kind.version)
     return found or make_geometry(workspace, processed, source, threads)
 
 
@@ -111,28 +116,34 @@ def make_geometry(workspace: Workspace, processed: Artifact, source: GeometrySou
         DataError: `processed.h5` or the weights are damaged.
     """
 
+    images = _images(workspace, processed, source)
+
     def write(build: Build) -> Artifact:
         from geojepa_cli.models.geometry_encoders import write_geometry_vectors
 
-        with rebuilding(processed, source.artifact):
+        with rebuilding(processed, source.artifact, images):
             encoder = load_encoder(source)
             assert encoder.kind == source.kind
             title = f"encode geometry of {processed.name} with {source.kind.encoder}"
             pieces = processed.counts.get("pieces", 0)
             with console.progress(title, pieces) as meter:
-                path = build.partial / FILE
-                counts = write_geometry_vectors(processed.file(PROCESSED_FILE), path, encoder, threads, meter)
+                files = processed.file(PROCESSED_FILE), build.partial / FILE
+                pictures = None if images is None else images.file(IMAGES_FILE)
+                counts = write_geometry_vectors(*files, encoder, threads, meter, pictures)
         return build.publish(counts=counts)
 
-    inputs = [processed, *([source.artifact] if source.artifact else [])]
+    inputs = [processed, *filter(None, (source.artifact, images))]
     return GEOMETRY.make(workspace, processed.name, source.params, inputs, write)
 
 
-def _no_weights(workspace: Workspace, version: str) -> NotFoundError:
-    return NotFoundError(
-        f"the model reads geometry vectors of `{POLYGON_GNN}` {version}, which is not in `{workspace.root}`",
-        hints.run("pretrain", config="geometry.yaml"),
-    )
+def _images(workspace: Workspace, processed: Artifact, source: GeometrySource) -> Artifact | None:
+    """Returns the `images/` artifact that an encoder reads. None if it reads no images, or the region has none."""
+    return joined_images(workspace, processed) if source.kind.encoder == GAIR else None
+
+
+def _no_weights(workspace: Workspace, encoder: str, version: str) -> NotFoundError:
+    message = f"the model reads geometry vectors of `{encoder}` {version}, which is not in `{workspace.root}`"
+    return NotFoundError(message, TRAIN[encoder])
 
 
 def _of_version(workspace: Workspace, processed: Artifact, encoder: str, version: str) -> GeometrySource | None:
@@ -140,7 +151,7 @@ def _of_version(workspace: Workspace, processed: Artifact, encoder: str, version
     from geojepa_cli.store.geometry import GeometryKind
 
     for model in workspace.artifacts("models"):
-        if encoder == POLYGON_GNN and is_encoder(model.params):
+        if encoder in TRAIN and has_family(model.params, encoder):
             source = trained_encoder(model)
             if source.kind.version == version:
                 return source

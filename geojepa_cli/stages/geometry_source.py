@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from geojepa_cli import hints
 from geojepa_cli.config.names import WEIGHTS, checksum_version
 from geojepa_cli.errors import DataError, GeojepaError, NotFoundError, UsageError, unknown
-from geojepa_cli.stages.model_family import has_family
+from geojepa_cli.stages.model_family import GAIR, has_family, newest_gair
 from geojepa_cli.stages.shipped import REINSTALL, SHIPPED_GEOMETRY, ShippedModel, open_shipped, shipped_names
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from geojepa_cli.store.geometry import GeometryKind
 
 FOURIER, POLYGON_GNN = "fourier", "polygon_gnn"
+TRAIN = {POLYGON_GNN: hints.run("pretrain", config="geometry.yaml"), GAIR: hints.run("pretrain", config="gair.yaml")}
 ENCODER = "geometry_encoder"  # parameter of the artifacts; artifacts with text embeddings of tags do not have it
 
 
@@ -56,8 +57,9 @@ def find_encoder(workspace: Workspace, encoder: str) -> GeometrySource:
 
     Args:
         workspace: workspace with the trained geometry encoders.
-        encoder: `fourier`, `polygon_gnn`, or the `name` or `name@id` of a trained PolygonGNN. `polygon_gnn` is the
-            newest PolygonGNN in the workspace or, if there is none, the one that comes with the package.
+        encoder: `fourier`, `polygon_gnn`, `gair`, or the `name` or `name@id` of a trained PolygonGNN or GAIR model.
+            `polygon_gnn` is the newest PolygonGNN in the workspace or, if there is none, the one that comes with the
+            package. `gair` is the newest GAIR model in the workspace.
 
     Raises:
         NotFoundError: there is no such encoder.
@@ -73,22 +75,23 @@ def find_encoder(workspace: Workspace, encoder: str) -> GeometrySource:
         if newest is not None:
             return trained_encoder(newest)
         if SHIPPED_GEOMETRY not in shipped_names():
-            train = hints.run("pretrain", config="geometry.yaml")
-            raise NotFoundError(f"there is no trained geometry encoder in `{workspace.root}`", train)
+            raise NotFoundError(f"there is no trained geometry encoder in `{workspace.root}`", TRAIN[POLYGON_GNN])
         return shipped_encoder()
+    if encoder == GAIR:
+        return trained_encoder(newest_gair(workspace, TRAIN[GAIR]))
     if encoder.partition("@")[0] == SHIPPED_GEOMETRY and SHIPPED_GEOMETRY in shipped_names():
         return shipped_encoder(encoder)
-    names = {artifact.name for artifact in workspace.artifacts("models") if is_encoder(artifact.params)}
+    names = {artifact.name for artifact in workspace.artifacts("models") if _family(artifact.params)}
     if encoder.partition("@")[0] not in workspace.names("models"):
         raise unknown(
             "geometry encoder",
             encoder,
-            [FOURIER, POLYGON_GNN, *sorted(names), *({SHIPPED_GEOMETRY} & {*shipped_names()})],
+            [FOURIER, POLYGON_GNN, GAIR, *sorted(names), *({SHIPPED_GEOMETRY} & {*shipped_names()})],
             hints.again(geometry_encoder=FOURIER),
             "--geometry-encoder",
         )
     model = workspace.find("models", encoder)
-    if not is_encoder(model.params):
+    if _family(model.params) is None:
         raise UsageError(f"the model `{model.ref}` is not a geometry encoder", hints.again(geometry_encoder=FOURIER))
     return trained_encoder(model)
 
@@ -98,19 +101,25 @@ def is_encoder(params: Mapping[str, Any]) -> bool:
     return has_family(params, POLYGON_GNN)
 
 
+def _family(params: Mapping[str, Any]) -> str | None:
+    """Returns the encoder of which a `models/` artifact with these parameters has the weights. None if it has none."""
+    return next((family for family in TRAIN if has_family(params, family)), None)
+
+
 def load_encoder(source: GeometrySource) -> GeometryEncoder:
     """Loads a geometry encoder.
 
     Raises:
         DataError: the weights are missing or damaged.
     """
-    from geojepa_cli.models.geometry_encoders import fourier_encoder, polygon_encoder
+    from geojepa_cli.models.geometry_encoders import fourier_encoder, gair_encoder, polygon_encoder
 
     model = source.model
     if model is None:
         return fourier_encoder()
     if isinstance(model, Artifact):
-        return polygon_encoder(model.path, source.kind.version)
+        load = gair_encoder if source.kind.encoder == GAIR else polygon_encoder
+        return load(model.path, source.kind.version)
     try:
         return polygon_encoder(model.folder, source.kind.version)
     except GeojepaError as error:
@@ -133,23 +142,27 @@ def shipped_encoder(ref: str = SHIPPED_GEOMETRY) -> GeometrySource:
     config = model.config
     if not isinstance(config, GeometryConfig):
         raise DataError(f"`{model.folder}` does not contain a geometry encoder", REINSTALL)
-    return GeometrySource(_kind(model.weights_sha256, config.model.dim), model)
+    return GeometrySource(_kind(POLYGON_GNN, model.weights_sha256, config.model.dim), model)
 
 
 def trained_encoder(model: Artifact) -> GeometrySource:
-    """Returns the geometry encoder in a `models/` artifact.
+    """Returns the geometry encoder in a `models/` artifact, a PolygonGNN or a GAIR model.
 
     Raises:
         DataError: the manifest of the artifact does not describe a geometry encoder.
     """
+    from geojepa_cli.models.geometry_encoders import FOURIER as FOURIER_KIND
+
+    family = _family(model.params) or POLYGON_GNN
     try:
-        digest, dim = model.manifest["files"][WEIGHTS]["sha256"], model.params["config"]["model"]["dim"]
+        digest, sizes = model.manifest["files"][WEIGHTS]["sha256"], model.params["config"]["model"]
+        dim = FOURIER_KIND.dim + int(sizes["embed_dim"]) if family == GAIR else int(sizes["dim"])
     except (KeyError, TypeError):
         raise model.broken(f"the manifest of `{model.path}` does not describe a geometry encoder") from None
-    return GeometrySource(_kind(digest, int(dim)), model)
+    return GeometrySource(_kind(family, digest, dim), model)
 
 
-def _kind(weights_sha256: str, dim: int) -> GeometryKind:
+def _kind(encoder: str, weights_sha256: str, dim: int) -> GeometryKind:
     from geojepa_cli.store.geometry import GeometryKind
 
-    return GeometryKind(POLYGON_GNN, checksum_version(weights_sha256), dim)
+    return GeometryKind(encoder, checksum_version(weights_sha256), dim)

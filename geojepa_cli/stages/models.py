@@ -30,6 +30,7 @@ from geojepa_cli.stages.photos import FILE as PHOTOS_FILE
 from geojepa_cli.stages.processed import FILE as PROCESSED_FILE
 from geojepa_cli.stages.shipped import shipped_names
 from geojepa_cli.stages.stage import Regions, as_command, find_regions, in_fixed_order
+from geojepa_cli.stages.trained_groups import groups_of_encoders
 from geojepa_cli.stages.training import TrainingRun, prepare_torch, publish_model, train_model
 from geojepa_cli.stages.training_inputs import TrainingInputs, photos_to_train
 from geojepa_cli.train.ranks import Ranks
@@ -145,7 +146,8 @@ def make_model(workspace: Workspace, processed: Sequence[Artifact], run: Trainin
             config, geometry = _with_geometry(workspace, processed, config, run.threads)
         photos = photos_to_train(workspace, processed, config)
     run = replace(run, config=config)
-    inputs = TrainingInputs(list(processed), features, geometry, images, tokens, source, photos)
+    seen = groups_of_encoders(workspace, geometry or [])
+    inputs = TrainingInputs(list(processed), features, geometry, images, tokens, source, photos, seen)
 
     def train(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         return _train(folder, run, inputs, chosen)
@@ -221,6 +223,7 @@ def _train(
     Returns:
         Two dicts: the counts for `manifest.json`, such as the number of steps, and the entries for `timing.json`.
     """
+    import numpy as np
     import torch
 
     from geojepa_cli.tasks.trained_groups import write_groups
@@ -245,8 +248,9 @@ def _train(
         check_memory(run.config, data, None if available is None else available // processes)
     data = data.to(torch.device(device))
     trained = train_model(folder, run, data, data.inputs, device)
-    if run.ranks.leads:  # a model that was not trained saw no tile
-        write_groups(folder, data.store.groups[data.view.tiles if trained.result.progress.step else []])
+    if run.ranks.leads and inputs.encoder_groups is not None:
+        own = data.store.groups[data.view.tiles if trained.result.progress.step else []]  # of no step: no tile
+        write_groups(folder, np.concatenate([own, inputs.encoder_groups]))
     dropped = {reason: count for reason, count in data.view.counts.items() if reason.startswith("tiles")}
     return trained.counts({"tiles": len(data.view.tiles), **dropped}), trained.timing
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from geojepa_cli import hints
 from geojepa_cli.config.families import TileConfig
@@ -14,6 +14,9 @@ from geojepa_cli.stages.rebuild import open_inputs
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.kinds import Remains, name_of
 from geojepa_cli.workspace.workspace import Workspace, inputs_of_kind
+
+if TYPE_CHECKING:
+    from geojepa_cli.tasks.splits import Groups
 
 
 class TrainingInputs(NamedTuple):
@@ -28,6 +31,7 @@ class TrainingInputs(NamedTuple):
             model reads no image tokens.
         image_source: encoder of the image tokens; None if training uses only tokens that were computed before.
         photos: `photos/` artifacts of each region; empty lists if the model reads no photos.
+        encoder_groups: zoom-14 groups that the encoders of the geometry vectors saw in pretraining; None: unknown.
     """
 
     processed: list[Artifact]
@@ -37,6 +41,7 @@ class TrainingInputs(NamedTuple):
     image_tokens: list[Artifact | None] | None = None
     image_source: ImageSource | None = None
     photos: Sequence[Sequence[Artifact]] = ()
+    encoder_groups: Groups | None = None
 
     @property
     def artifacts(self) -> list[Artifact]:

@@ -18,7 +18,7 @@ from geojepa_cli.hints import Hint
 from geojepa_cli.store.columns import map_columns
 from geojepa_cli.store.float16 import Float16, check_finite, expected_column, write_column
 
-ENCODERS = ("fourier", "polygon_gnn")
+ENCODERS = ("fourier", "polygon_gnn", "gair")
 EXPECTED = expected_column("vector", axes=2)
 CHECKED_ROWS = 1 << 16  # rows that are checked at once
 
