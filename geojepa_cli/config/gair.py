@@ -18,6 +18,7 @@ MAX_DEGREE = 64
 MAX_QUEUE = 1_048_576
 MAX_QUERIES = 65_536
 MAX_DISTANCE_M = 100_000
+MAX_NOISE_M = 300  # with more, most points would lie outside their tile
 
 Sigma = Annotated[Float, Field(gt=0, le=MAX_SIGMA)]
 
@@ -112,7 +113,7 @@ class GroundConfig(Section):
     coordinate_noise_m: Float = Field(
         default=0.0,
         ge=0,
-        le=MAX_DISTANCE_M,
+        le=MAX_NOISE_M,
         description="standard deviation of the noise that is added to each coordinate of the points, in metres; points "
         "outside their tile are left out",
     )
@@ -151,7 +152,10 @@ class GairLossConfig(Section):
         default=0.5, description="weight of the loss between ground or image and the location (SECL)"
     )
     queue: Int = Field(
-        default=4096, ge=0, le=MAX_QUEUE, description="number of earlier locations that serve as negatives"
+        default=4096,
+        ge=0,
+        le=MAX_QUEUE,
+        description="number of earlier locations that serve as negatives; 0: the location encoder is not trained",
     )
     false_negative_m: Float = Field(
         default=20.0,

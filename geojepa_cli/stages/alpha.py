@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from geojepa_cli import hints
 from geojepa_cli.config.modality import sees_only_images
 from geojepa_cli.errors import UsageError
+from geojepa_cli.hints import Hint
 from geojepa_cli.stages.arguments import elements_of, wrong_type
 from geojepa_cli.stages.embedded_view import check_entity_vectors
 from geojepa_cli.stages.embedding_model import Model
@@ -64,19 +65,23 @@ def check_alpha_of(model: Model, alpha: Any) -> float:
     found = check_alpha(alpha)
     if found:
         check_entity_vectors(model)
-        check_alone(model)
+        check_alone(model, hints.again(alpha=0))
     return found
 
 
-def check_alone(model: Model) -> None:
+def check_alone(model: Model, instead: Hint | None = None) -> None:
     """Checks that a model has vectors of entities that are alone in a tile.
+
+    Args:
+        model: model to check.
+        instead: command that needs no such vectors, for the error message. Default: with the model `tagpool`.
 
     Raises:
         UsageError: the model reads entities from images only.
     """
     if sees_only_images(model.needs()):
         message = f"`{model.name}` reads entities from images, so it has no vector of an entity alone"
-        raise UsageError(message, hints.again(model="tagpool"))
+        raise UsageError(message, instead or hints.again(model="tagpool"))
 
 
 def with_alpha(embedder: Embedder, alpha: float) -> Embedder:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import math
-import struct
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from geojepa_cli.baselines.registry import SUPERVISED
@@ -172,15 +168,9 @@ def _shipped_parameters(ref: str | None) -> int | None:
         shipped = open_shipped(name)
     except DataError:
         return None
+    from geojepa_cli.export.stac_model import count_weights
+
     return count_weights(shipped.folder / WEIGHTS) if shipped.ref == ref else None
-
-
-def count_weights(path: Path) -> int:
-    """Returns the number of values in a safetensors file. Only the header of the file is read."""
-    with path.open("rb") as file:
-        (length,) = struct.unpack("<Q", file.read(8))
-        header = json.loads(file.read(length))
-    return sum(math.prod(entry["shape"]) for name, entry in header.items() if name != "__metadata__")
 
 
 def _supervised(content: Mapping[str, Any], ref: str) -> list[int]:

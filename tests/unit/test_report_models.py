@@ -13,7 +13,8 @@ from probe_reports import errors_of, probe_report
 from safetensors.numpy import load_file
 
 from geojepa_cli import Workspace
-from geojepa_cli.stages.report_models import ReportModels, count_weights
+from geojepa_cli.export.stac_model import count_weights
+from geojepa_cli.stages.report_models import ReportModels
 from geojepa_cli.stages.report_probes import ReadProbe
 from geojepa_cli.stages.shipped import FOLDER, open_shipped, shipped_names
 from geojepa_cli.workspace.artifact import Artifact
