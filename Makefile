@@ -4,6 +4,9 @@
 VENV := .venv/bin
 GENERATED := -e columns/schema.hpp -e area_table.hpp -e tag_filter_default.hpp
 NATIVE = $$(git ls-files 'native/*.cpp' 'native/*.hpp' | grep -v $(GENERATED))
+# Compiled modules are kept even where the environment says otherwise: many tests start Python, and compiling torch takes
+# longer than most of them.
+export PYTHONDONTWRITEBYTECODE :=
 # Two processes are faster than two threads in each: most tests are small.
 PYTEST := OMP_NUM_THREADS=1 $(VENV)/pytest -n 2 --dist loadfile --durations=15
 
