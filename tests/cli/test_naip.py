@@ -123,7 +123,7 @@ def test_images_are_joined_to_the_tiles(tmp_path: Path, server: stac_server.Plan
 
     fetch(tmp_path, server)
     run_main("tile", cwd=tmp_path)
-    run_main("process", cwd=tmp_path)
+    run_main("process", "--text-encoder", "none", cwd=tmp_path)
     workspace = Workspace(tmp_path / "workspace")
     joined = joined_images(workspace, workspace.find("processed", "place"))
     assert joined is not None and joined.path == images(tmp_path).parent
