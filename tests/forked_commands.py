@@ -40,6 +40,7 @@ def run_forked(workspace: Path, arguments: list[str]) -> Done:
         with output.open("w") as file, contextlib.redirect_stderr(file), contextlib.redirect_stdout(io.StringIO()):
             code = run_here(workspace, arguments)
         os._exit(code)
+    gc.unfreeze()
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     return Done(code, output.read_text())
 
