@@ -4,8 +4,12 @@
 VENV := .venv/bin
 GENERATED := -e columns/schema.hpp -e area_table.hpp -e tag_filter_default.hpp
 NATIVE = $$(git ls-files 'native/*.cpp' 'native/*.hpp' | grep -v $(GENERATED))
-# Two processes are faster than two threads in each: most tests are small.
-PYTEST := OMP_NUM_THREADS=1 $(VENV)/pytest -n 2 --dist loadfile --durations=15
+# Compiled modules are kept even where the environment says otherwise: many tests start Python, and compiling torch takes
+# longer than most of them.
+export PYTHONDONTWRITEBYTECODE :=
+# Two processes are faster than two threads in each: most tests are small. Commands without `--threads` use all cores, so
+# threads of both processes wait for each other: asleep, not in a loop that takes the core from the others.
+PYTEST := OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive $(VENV)/pytest -n 2 --dist loadfile --durations=15
 
 demo:
 	tools/setup.sh

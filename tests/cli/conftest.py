@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import shutil
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import pytest
 from commandline import Run, invoke, run
 from demo_workspace import SMALL, DemoCity, Made, linked_copy
+from made_once import made_once
 from synthetic_workspace import add_region
 
 from geojepa_cli.workspace.workspace import Workspace
@@ -20,15 +20,12 @@ NO_PROXY = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1
 @pytest.fixture(scope="session")
 def made_demo(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """The folder of the demo city, which tests must not change; parallel workers share it."""
-    base = tmp_path_factory.getbasetemp()
-    folder = (base.parent if hasattr(request.config, "workerinput") else base) / "demo-city"
-    folder.mkdir(exist_ok=True)
-    with (folder / "making.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "answer.json").exists():
-            answer = run(*SMALL, "--json", cwd=folder, timeout=900, **NO_PROXY)
-            (folder / "answer.json").write_text(answer)
-    return folder
+
+    def make(folder: Path) -> None:
+        answer = run(*SMALL, "--json", cwd=folder, timeout=900, **NO_PROXY)
+        (folder / "answer.json").write_text(answer)
+
+    return made_once("demo-city", make, tmp_path_factory, request)
 
 
 @pytest.fixture(scope="module")

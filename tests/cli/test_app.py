@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commandline import COMMAND, geojepa
+from commandline import COMMAND, call, geojepa
 
 from geojepa_cli import Workspace
 
@@ -56,7 +56,7 @@ def test_a_mistyped_command_gets_the_nearest_one(tmp_path: Path) -> None:
 def test_an_unknown_name_is_a_usage_error_with_a_hint_and_no_traceback(
     tmp_path: Path, arguments: list[str], message: str, hint: str
 ) -> None:
-    done = geojepa(*arguments, cwd=tmp_path)
+    done = call(*arguments, cwd=tmp_path)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     assert message in done.stderr
@@ -82,7 +82,7 @@ def test_an_unknown_name_is_a_usage_error_with_a_hint_and_no_traceback(
 def test_a_line_that_does_not_parse_gets_the_same_form_of_message_and_a_hint(
     tmp_path: Path, arguments: list[str], message: str, hint: str
 ) -> None:
-    done = geojepa(*arguments, cwd=tmp_path)
+    done = call(*arguments, cwd=tmp_path)
     assert done.returncode == 2 and done.stdout == ""
     first, blank, last = done.stderr.splitlines()
     assert first.startswith("error: ") and message in first and blank == ""
@@ -90,14 +90,14 @@ def test_a_line_that_does_not_parse_gets_the_same_form_of_message_and_a_hint(
 
 
 def test_no_arguments_show_the_help(tmp_path: Path) -> None:
-    done = geojepa(cwd=tmp_path)
+    done = call(cwd=tmp_path)
     assert done.returncode == 2
     assert "Usage" in done.stdout + done.stderr and "error:" not in done.stderr
 
 
 def test_switches_are_shown_without_a_type(tmp_path: Path) -> None:
     for command in ([], ["knn"], ["tile"], ["pretrain"]):
-        assert "bool" not in geojepa(*command, "--help", cwd=tmp_path).stdout
+        assert "bool" not in call(*command, "--help", cwd=tmp_path).stdout
 
 
 BROKEN = """
@@ -137,19 +137,19 @@ def test_a_workspace_that_is_a_file_is_an_error_with_a_hint(tmp_path: Path) -> N
     (tmp_path / "ws").write_text("a file, not a directory")
     extract = tmp_path / "x.osm"
     extract.write_text('<osm version="0.6"><node id="1" lat="1" lon="1"><tag k="a" v="b"/></node></osm>')
-    done = geojepa("--workspace", "ws", "fetch", "--pbf", str(extract), "--name", "x", cwd=tmp_path)
+    done = call("--workspace", "ws", "fetch", "--pbf", str(extract), "--name", "x", cwd=tmp_path)
     assert done.returncode == 1
     assert "ws" in done.stderr and "hint:" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_a_workspace_that_is_not_a_folder_is_an_error_for_commands_that_only_read(tmp_path: Path) -> None:
     for command in (["artifacts"], ["report"], ["knn", "--tile", "16_1_2"]):
-        done = geojepa("--workspace", "/dev/full", *command, cwd=tmp_path)
+        done = call("--workspace", "/dev/full", *command, cwd=tmp_path)
         assert done.returncode == 1 and "`/dev/full` is not a directory" in done.stderr and done.stdout == ""
 
 
 def test_a_report_without_probes_is_an_error(tmp_path: Path) -> None:
-    done = geojepa("report", cwd=tmp_path)
+    done = call("report", cwd=tmp_path)
     assert done.returncode == 1 and "no probes in" in done.stderr and "hint: geojepa probe" in done.stderr
     assert not list(tmp_path.iterdir())
 
@@ -158,13 +158,13 @@ def test_an_unknown_text_encoder_is_an_error_before_any_work(tmp_path: Path) -> 
     with Workspace(tmp_path / "workspace").build("tiles", "r", {}) as build:
         (build.partial / "tiles.h5").write_bytes(b"never read")
         build.publish()
-    done = geojepa("process", "--text-encoder", "foo", cwd=tmp_path)
+    done = call("process", "--text-encoder", "foo", cwd=tmp_path)
     assert done.returncode == 2 and "`foo`" in done.stderr
     assert not (tmp_path / "workspace" / "processed").exists()
 
 
 def test_pruning_nothing_says_so_without_asking(tmp_path: Path) -> None:
-    done = geojepa("artifacts", "--prune", cwd=tmp_path)
+    done = call("artifacts", "--prune", cwd=tmp_path)
     assert done.returncode == 0 and done.stdout == "nothing to remove\n"
 
 

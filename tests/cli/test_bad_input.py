@@ -9,7 +9,7 @@ from pathlib import Path
 
 import osmium
 import pytest
-from commandline import COMMAND, artifact_names, geojepa, run
+from commandline import COMMAND, artifact_names, call, run_main
 
 XML = '<?xml version="1.0"?><osm version="0.6">{}</osm>'
 ONE_NODE = '<node id="1" lat="40.8" lon="-77.85"><tag k="amenity" v="cafe"/></node>'
@@ -67,9 +67,9 @@ def broken_xml(path: Path) -> Path:
 def test_a_damaged_extract_is_refused(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     path = make(tmp_path / "x.osm.pbf")
     workspace = tmp_path / "workspace"
-    done = geojepa("fetch", "--pbf", path, "--name", "x", cwd=tmp_path)
+    done = call("fetch", "--pbf", path, "--name", "x", cwd=tmp_path)
     if done.returncode == 0:  # only the reader can know: `tile` refuses it
-        done = geojepa("tile", "--region", "x", cwd=tmp_path)
+        done = call("tile", "--region", "x", cwd=tmp_path)
         assert not [name for name in artifact_names(workspace) if not name.startswith("source/")]
     else:
         assert not artifact_names(workspace)
@@ -89,15 +89,15 @@ def test_a_damaged_extract_is_refused(tmp_path: Path, make: Callable[[Path], Pat
 def test_an_extract_with_nothing_to_tile_is_refused(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "x.osm"
     path.write_text(XML.format(content))
-    done = geojepa("fetch", "--pbf", path, "--name", "x", cwd=tmp_path)
+    done = call("fetch", "--pbf", path, "--name", "x", cwd=tmp_path)
     if done.returncode == 0:
-        done = geojepa("tile", "--region", "x", cwd=tmp_path)
+        done = call("tile", "--region", "x", cwd=tmp_path)
     assert_refused(done, 1, message)
     assert not [name for name in artifact_names(tmp_path / "workspace") if not name.startswith("source/")]
 
 
 def test_a_missing_file_is_a_usage_error(tmp_path: Path) -> None:
-    done = geojepa("fetch", "--pbf", tmp_path / "absent.osm.pbf", "--name", "x", cwd=tmp_path)
+    done = call("fetch", "--pbf", tmp_path / "absent.osm.pbf", "--name", "x", cwd=tmp_path)
     assert done.returncode == 2 and "absent.osm.pbf" in done.stderr and "Traceback" not in done.stderr
 
 
@@ -140,7 +140,7 @@ def test_a_full_or_read_only_disk_is_an_error_that_says_so(tmp_path: Path, mount
 
 def test_a_disk_that_fills_while_tiling_is_an_error_and_nothing_is_published(tmp_path: Path) -> None:
     path = write_pbf(tmp_path / "x.osm.pbf", nodes=30_000)
-    run("fetch", "--pbf", path, "--name", "x", cwd=tmp_path)
+    run_main("fetch", "--pbf", path, "--name", "x", cwd=tmp_path)
     (tmp_path / "workspace/tiles").mkdir()
     done = in_mount(tmp_path, "mount -t tmpfs -o size=300k none workspace/tiles", "tile", "--region", "x")
     assert_refused(done, 1, "space", "hint: geojepa artifacts --prune")
@@ -149,7 +149,7 @@ def test_a_disk_that_fills_while_tiling_is_an_error_and_nothing_is_published(tmp
 
 def test_two_runs_of_one_stage_at_once(tmp_path: Path) -> None:
     path = write_pbf(tmp_path / "x.osm.pbf", nodes=200_000)
-    run("fetch", "--pbf", path, "--name", "x", cwd=tmp_path)
+    run_main("fetch", "--pbf", path, "--name", "x", cwd=tmp_path)
     both = [
         subprocess.Popen([*COMMAND, "tile", "--region", "x"], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
         for _ in range(2)

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from commandline import COMMAND
 from demo_workspace import DemoCity
+from forked_commands import Done, hint_of, restored, run_forked, run_here
 from hint_commands import check_hint, split_hint
 
-from geojepa_cli import app
 from geojepa_cli.workspace.kinds import KINDS
 
 TILE = "16_18052_25957"
@@ -37,51 +34,6 @@ READERS: dict[str, list[str]] = {
     "neighbours": ["knn", "--tile", TILE, "--html", "--threads", "1"],
     "reports": ["report"],
 }
-
-
-class Done(NamedTuple):
-    """Exit code and output of a command."""
-
-    code: int
-    error: str
-
-
-def run_here(workspace: Path, arguments: list[str]) -> int:
-    """Runs a command in this process and returns its exit code."""
-    sys.argv = ["geojepa", "--workspace", str(workspace), *arguments]
-    try:
-        app.main()
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0
-
-
-def run_forked(workspace: Path, arguments: list[str]) -> Done:
-    """Runs a command in a child process that has everything imported already; a crash of the child is its exit code."""
-    output = workspace.parent / "stderr"
-    child = os.fork()
-    if child == 0:
-        with output.open("w") as file, contextlib.redirect_stderr(file), contextlib.redirect_stdout(io.StringIO()):
-            code = run_here(workspace, arguments)
-        os._exit(code)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    return Done(code, output.read_text())
-
-
-def hint_of(done: Done) -> str:
-    """The hint of an error, without line breaks."""
-    return done.error.rpartition("hint: ")[2].strip()
-
-
-@contextlib.contextmanager
-def restored(workspace: Path) -> Iterator[None]:
-    """Undoes everything that happens in the workspace; files are links, so that a damaged one must be replaced."""
-    kept = workspace.with_name("kept")
-    shutil.copytree(workspace, kept, copy_function=os.link)
-    try:
-        yield
-    finally:
-        shutil.rmtree(workspace)
-        kept.rename(workspace)
 
 
 @pytest.fixture(scope="module")
@@ -266,18 +218,29 @@ def test_pruning_and_lineage_survive_every_damaged_manifest(workspace: Path) -> 
         assert_clear(codes[1])
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"),
-    [("tiles", "tiles.h5"), ("processed", "processed.h5"), ("features", "tags.h5"), ("tasks", "labels.h5"),
-     ("neighbours", "neighbours.json"), ("images", "images.h5")],
-)  # fmt: skip
-@pytest.mark.parametrize("damage", ["truncated", "zeroed"])
-def test_the_command_of_the_hint_repairs_the_artifact(
-    workspace: Path, tmp_path: Path, kind: str, name: str, damage: str
-) -> None:
-    program = tmp_path / "geojepa"
+def paste_here(hint: str, workspace: Path) -> None:
+    """Does what the hint says; commands of geojepa run in child processes."""
+    for words in split_hint(hint):
+        if words[:2] == ["rm", "-r"]:
+            shutil.rmtree(words[2])
+        else:
+            assert words[0] == "geojepa", hint
+            done = run_forked(workspace, words[1:])
+            assert done.code == 0, (hint, done)
+
+
+def paste_in_shell(hint: str, workspace: Path) -> None:
+    """Gives the hint to a shell, which finds `geojepa` in its path."""
+    program = workspace.with_name("geojepa")
     program.write_text(f'#!/bin/sh\nexec {" ".join(COMMAND)} "$@"\n')
     program.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{workspace.parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(["sh", "-c", hint], capture_output=True, text=True, env=environment, cwd=workspace.parent)
+    assert done.returncode == 0, (hint, done.stderr)
+
+
+def check_repair(workspace: Path, kind: str, name: str, damage: str, paste: Callable[[str, Path], None]) -> None:
+    """Damages a file of an artifact. The hint of `artifacts --verify` makes the same file again."""
     with restored(workspace):
         artifact = newest(workspace, kind)
         before = (artifact / name).read_bytes()
@@ -286,8 +249,20 @@ def test_the_command_of_the_hint_repairs_the_artifact(
         assert_clear(refused)
         hint = hint_of(refused)
         assert [words[0] for words in split_hint(hint)][-1] == "geojepa"
-        environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
-        done = subprocess.run(["sh", "-c", hint], capture_output=True, text=True, env=environment, cwd=tmp_path)
-        assert done.returncode == 0, (hint, done.stderr)
+        paste(hint, workspace)
         assert (artifact / name).read_bytes() == before
         assert run_forked(workspace, ["artifacts", "--verify"]).code == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("tiles", "tiles.h5"), ("processed", "processed.h5"), ("features", "tags.h5"), ("tasks", "labels.h5"),
+     ("neighbours", "neighbours.json"), ("images", "images.h5")],
+)  # fmt: skip
+@pytest.mark.parametrize("damage", ["truncated", "zeroed"])
+def test_the_command_of_the_hint_repairs_the_artifact(workspace: Path, kind: str, name: str, damage: str) -> None:
+    check_repair(workspace, kind, name, damage, paste_here)
+
+
+def test_the_hint_can_be_pasted_into_a_shell(workspace: Path) -> None:
+    check_repair(workspace, "tiles", "tiles.h5", "truncated", paste_in_shell)

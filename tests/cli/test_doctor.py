@@ -11,7 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from commandline import geojepa
+from commandline import call
 
 from geojepa_cli.commands import doctor
 from geojepa_cli.commands.doctor import Check, run_checks
@@ -33,7 +33,7 @@ def install(path: Path, text: str) -> Path:
 
 def test_a_whole_installation_is_healthy(tmp_path: Path) -> None:
     tiler = install(tmp_path / "tiler", TILER.format(schema.VERSION))
-    done = geojepa("doctor", "--no-load", "--json", cwd=tmp_path, GEOJEPA_TILER=str(tiler))
+    done = call("doctor", "--no-load", "--json", cwd=tmp_path, GEOJEPA_TILER=str(tiler))
     answer = json.loads(done.stdout)
     assert done.returncode == 0 and answer["result"]["healthy"], answer
     assert not (tmp_path / "workspace").exists()
@@ -41,10 +41,10 @@ def test_a_whole_installation_is_healthy(tmp_path: Path) -> None:
 
 def test_a_failing_check_ends_with_exit_code_1_and_its_command(tmp_path: Path) -> None:
     tiler = install(tmp_path / "tiler", TILER.format(schema.VERSION + 1))
-    done = geojepa("doctor", "--no-load", cwd=tmp_path, GEOJEPA_TILER=str(tiler))
+    done = call("doctor", "--no-load", cwd=tmp_path, GEOJEPA_TILER=str(tiler))
     assert done.returncode == 1
     assert f"to fix geojepa-tiler: {doctor.REINSTALL}" in done.stdout
-    answer = geojepa("doctor", "--no-load", "--json", cwd=tmp_path, GEOJEPA_TILER=str(tiler))
+    answer = call("doctor", "--no-load", "--json", cwd=tmp_path, GEOJEPA_TILER=str(tiler))
     result = json.loads(answer.stdout)["result"]
     assert answer.returncode == 1 and result["healthy"] is False
     assert f"schema {schema.VERSION + 1}, expected {schema.VERSION}" in answer.stdout

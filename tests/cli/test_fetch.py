@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import rasterio
 import rasterio.shutil
-from commandline import artifact_names, geojepa, run
+from commandline import artifact_names, call, run_main
 from PIL import Image
 
 XML = '<osm version="0.6"><node id="1" lat="1" lon="2"><tag k="amenity" v="{}"/></node></osm>'
@@ -37,7 +37,7 @@ def manifest(folder: Path, kind: str = "source") -> dict[str, object]:
 
 
 def test_a_file_is_copied_with_its_attribution(tmp_path: Path, extract: Path) -> None:
-    answer = json.loads(run("fetch", "--pbf", extract, "--name", "place", "--json", cwd=tmp_path))
+    answer = json.loads(run_main("fetch", "--pbf", extract, "--name", "place", "--json", cwd=tmp_path))
     printed = manifest(tmp_path)
     assert answer["command"] == "fetch" and answer["artifact"] == f"place@{printed['id']}"
     assert any("OpenStreetMap contributors" in line for line in printed["attribution"])
@@ -46,13 +46,13 @@ def test_a_file_is_copied_with_its_attribution(tmp_path: Path, extract: Path) ->
 
 
 def test_the_same_content_is_up_to_date_and_other_content_is_a_new_version(tmp_path: Path, extract: Path) -> None:
-    run("fetch", "--pbf", extract, "--name", "place", cwd=tmp_path)
+    run_main("fetch", "--pbf", extract, "--name", "place", cwd=tmp_path)
     moved = extract.rename(tmp_path / "elsewhere")
-    again = geojepa("fetch", "--pbf", moved, "--name", "place", cwd=tmp_path)
+    again = call("fetch", "--pbf", moved, "--name", "place", cwd=tmp_path)
     assert again.returncode == 0 and "up to date, skipping" in again.stderr
     assert len(artifact_names(tmp_path / "workspace")) == 1
     moved.write_text(XML.format("bar"))
-    run("fetch", "--pbf", moved, "--name", "place", cwd=tmp_path)
+    run_main("fetch", "--pbf", moved, "--name", "place", cwd=tmp_path)
     assert len(artifact_names(tmp_path / "workspace")) == 2
 
 
@@ -60,11 +60,11 @@ def test_image_tiles_are_copied_and_change_the_version(tmp_path: Path, extract: 
     images = tmp_path / "images"
     images.mkdir()
     Image.new("RGB", (224, 224)).save(images / "16_1_2.webp", lossless=True)
-    run("fetch", "--pbf", extract, "--name", "place", "--imagery", images, "--attribution", "USDA", cwd=tmp_path)
+    run_main("fetch", "--pbf", extract, "--name", "place", "--imagery", images, "--attribution", "USDA", cwd=tmp_path)
     printed = manifest(tmp_path)
     assert sorted(printed["files"]) == ["imagery/16_1_2.webp", "map.osm"]
     assert "USDA" in printed["attribution"]
-    run("fetch", "--pbf", extract, "--name", "place", cwd=tmp_path)
+    run_main("fetch", "--pbf", extract, "--name", "place", cwd=tmp_path)
     assert len(artifact_names(tmp_path / "workspace")) == 2
 
 
@@ -87,7 +87,7 @@ def test_wrong_arguments_and_files_are_refused_and_nothing_is_published(
 ) -> None:
     (tmp_path / "page.osm.pbf").write_text("<!DOCTYPE html><html></html>")
     (tmp_path / "empty.osm.pbf").write_bytes(b"")
-    done = geojepa("fetch", *arguments, cwd=tmp_path)
+    done = call("fetch", *arguments, cwd=tmp_path)
     assert done.returncode == code, done.stderr
     assert message in done.stderr and "hint:" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "workspace").exists()
@@ -114,7 +114,7 @@ def test_bad_image_tiles_are_refused_by_name_before_anything_is_published(
     images.mkdir()
     Image.new("RGB", (224, 224)).save(images / "16_1_1.png")
     make(images / name)
-    done = geojepa("fetch", "--pbf", extract, "--name", "place", "--imagery", images, cwd=tmp_path)
+    done = call("fetch", "--pbf", extract, "--name", "place", "--imagery", images, cwd=tmp_path)
     assert done.returncode == 1, done.stderr
     assert message in done.stderr and f"`{images / name}`" in done.stderr.replace("\n", "")
     assert "hint:" in done.stderr and "Traceback" not in done.stderr
@@ -122,7 +122,7 @@ def test_bad_image_tiles_are_refused_by_name_before_anything_is_published(
 
 
 def test_a_dry_run_of_a_file_publishes_nothing(tmp_path: Path, extract: Path) -> None:
-    assert "would copy" in run("fetch", "--pbf", extract, "--name", "place", "--dry-run", cwd=tmp_path)
+    assert "would copy" in run_main("fetch", "--pbf", extract, "--name", "place", "--dry-run", cwd=tmp_path)
     assert not (tmp_path / "workspace").exists()
 
 
@@ -133,17 +133,17 @@ def closed_port() -> str:
 
 
 def test_a_dry_run_without_a_network_is_no_error(tmp_path: Path) -> None:
-    done = geojepa("fetch", "--dry-run", "--region", "california", "--geofabrik-url", closed_port(), cwd=tmp_path)
+    done = call("fetch", "--dry-run", "--region", "california", "--geofabrik-url", closed_port(), cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "no network" in done.stderr and "`california`" in done.stdout and "nothing was fetched" in done.stdout
     asked = ["fetch", "--dry-run", "--region", "california", "--geofabrik-url", closed_port(), "--json"]
-    answer = json.loads(run(*asked, cwd=tmp_path))
+    answer = json.loads(run_main(*asked, cwd=tmp_path))
     assert answer["result"]["reached"] is False
     assert not (tmp_path / "workspace").exists()
 
 
 def test_a_fetch_without_a_network_fails_with_a_hint(tmp_path: Path) -> None:
-    done = geojepa("fetch", "--region", "california", "--geofabrik-url", closed_port(), cwd=tmp_path)
+    done = call("fetch", "--region", "california", "--geofabrik-url", closed_port(), cwd=tmp_path)
     assert done.returncode == 1
     assert "cannot be reached" in done.stderr and "--pbf" in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "workspace").exists()
@@ -153,10 +153,10 @@ def test_a_dry_run_with_a_local_index_names_the_file(tmp_path: Path) -> None:
     index = tmp_path / "index.json"
     index.write_text(json.dumps(INDEX))
     asked = ["fetch", "--dry-run", "--region", "california", "--geofabrik-url", index]
-    answer = json.loads(run(*asked, "--json", cwd=tmp_path))
+    answer = json.loads(run_main(*asked, "--json", cwd=tmp_path))
     assert answer["result"]["regions"][0]["url"] == "http://127.0.0.1:9/x.osm.pbf"
-    assert "us/california" in run(*asked, cwd=tmp_path)
-    mistyped = geojepa("fetch", "--dry-run", "--region", "californa", "--geofabrik-url", index, cwd=tmp_path)
+    assert "us/california" in run_main(*asked, cwd=tmp_path)
+    mistyped = call("fetch", "--dry-run", "--region", "californa", "--geofabrik-url", index, cwd=tmp_path)
     assert mistyped.returncode == 2 and "did you mean `california`" in mistyped.stderr
 
 
@@ -166,10 +166,10 @@ def test_a_dry_run_counts_the_pixels_that_a_vrt_shows(tmp_path: Path, extract: P
     part = shared / "naip/geotiff/m_4709963_se_14_1_20200831.tif"
     rasterio.shutil.copy(str(part), str(images / "all.vrt"), driver="VRT")
     asked = ("fetch", "--pbf", extract, "--name", "place", "--imagery", images)
-    found = json.loads(run(*asked, "--dry-run", "--json", cwd=tmp_path))["result"]["imagery"]
+    found = json.loads(run_main(*asked, "--dry-run", "--json", cwd=tmp_path))["result"]["imagery"]
     with rasterio.open(part) as source:
         assert found["bytes"] == source.width * source.height * source.count and found["at_most"]
-    run(*asked, cwd=tmp_path)
+    run_main(*asked, cwd=tmp_path)
     (made,) = tmp_path.glob("workspace/source/*/imagery/all.vrt.tif")
     assert 0 < made.stat().st_size <= found["bytes"]
 
@@ -183,16 +183,16 @@ def test_the_box_of_a_fetch_limits_its_tiles_and_image_tiles(tmp_path: Path) -> 
         Image.new("RGB", (224, 224)).save(images / f"{name}.png")
     box = "-77.86,40.79,-77.84,40.81"
     asked = ["fetch", "--pbf", "x.osm", "--name", "place", "--imagery", images]
-    run(*asked, f"--bbox={box}", cwd=tmp_path)
+    run_main(*asked, f"--bbox={box}", cwd=tmp_path)
     printed = manifest(tmp_path)
     assert printed["parameters"]["bbox"] == [-77.86, 40.79, -77.84, 40.81]
     assert [name for name in printed["files"] if name.startswith("imagery/")] == ["imagery/16_18595_24619.png"]
-    boxed = json.loads(run("tile", "--json", cwd=tmp_path))
+    boxed = json.loads(run_main("tile", "--json", cwd=tmp_path))
     assert boxed["result"]["counts"]["tiles"] == 1
-    assert json.loads(run("tile", f"--bbox={box}", "--json", cwd=tmp_path))["artifact"] == boxed["artifact"]
-    wide = json.loads(run("tile", "--bbox=-180,-85,180,85", "--json", cwd=tmp_path))
+    assert json.loads(run_main("tile", f"--bbox={box}", "--json", cwd=tmp_path))["artifact"] == boxed["artifact"]
+    wide = json.loads(run_main("tile", "--bbox=-180,-85,180,85", "--json", cwd=tmp_path))
     assert wide["result"]["counts"]["tiles"] == 2
-    elsewhere = geojepa(*asked, "--bbox=1,2,3,4", cwd=tmp_path)
+    elsewhere = call(*asked, "--bbox=1,2,3,4", cwd=tmp_path)
     assert elsewhere.returncode == 1 and "none of the 2 image tiles" in elsewhere.stderr
 
 
@@ -205,21 +205,21 @@ def test_the_box_of_a_fetch_limits_its_tiles_and_image_tiles(tmp_path: Path) -> 
 )
 def test_xml_without_a_node_or_with_entities_is_refused(tmp_path: Path, content: str, message: str) -> None:
     (tmp_path / "x.osm").write_text(content)
-    done = geojepa("fetch", "--pbf", "x.osm", "--name", "x", cwd=tmp_path)
+    done = call("fetch", "--pbf", "x.osm", "--name", "x", cwd=tmp_path)
     assert done.returncode == 1 and message in done.stderr and not list(tmp_path.glob("workspace/source/*@*"))
 
 
 def test_the_hint_for_a_file_with_a_dangerous_name_is_quoted_and_its_name_legal(tmp_path: Path) -> None:
     name = "a;rm -rf x.osm.pbf"
     (tmp_path / name).write_bytes(b"")
-    done = geojepa("fetch", "--pbf", name, cwd=tmp_path)
+    done = call("fetch", "--pbf", name, cwd=tmp_path)
     words = shlex.split(done.stderr.partition("hint: ")[2])
     assert done.returncode == 2 and words == ["geojepa", "fetch", "--pbf", name, "--name", "a-rm--rf-x"]
 
 
 @pytest.mark.parametrize("date", ["2024-13-45", "yesterday", "20240101"])
 def test_other_text_than_a_day_is_refused_before_the_network(tmp_path: Path, date: str) -> None:
-    done = geojepa("fetch", "--region", "x", "--date", date, "--geofabrik-url", "http://127.0.0.1:9", cwd=tmp_path)
+    done = call("fetch", "--region", "x", "--date", date, "--geofabrik-url", "http://127.0.0.1:9", cwd=tmp_path)
     assert done.returncode == 2 and "is not a date" in done.stderr
     assert "hint: geojepa fetch --region x --geofabrik-url http://127.0.0.1:9 --date 2024-01-01" in done.stderr
 
@@ -227,8 +227,8 @@ def test_other_text_than_a_day_is_refused_before_the_network(tmp_path: Path, dat
 def test_a_box_outside_of_the_extract_is_refused_with_the_extract_s_box(tmp_path: Path) -> None:
     bounds = '<osm version="0.6"><bounds minlat="0.5" minlon="1.5" maxlat="1.5" maxlon="2.5"/>'
     (tmp_path / "x.osm").write_text(XML.format("cafe").replace('<osm version="0.6">', bounds))
-    done = geojepa("fetch", "--pbf", "x.osm", "--name", "x", "--bbox=10,10,11,11", cwd=tmp_path)
+    done = call("fetch", "--pbf", "x.osm", "--name", "x", "--bbox=10,10,11,11", cwd=tmp_path)
     assert done.returncode == 1 and not list(tmp_path.glob("workspace/source/*@*"))
     hint = done.stderr.partition("hint: ")[2].strip()
     assert hint == "geojepa fetch --pbf x.osm --name x --bbox 1.5,0.5,2.5,1.5"
-    assert geojepa(*shlex.split(hint)[1:], cwd=tmp_path).returncode == 0
+    assert call(*shlex.split(hint)[1:], cwd=tmp_path).returncode == 0

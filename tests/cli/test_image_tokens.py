@@ -30,6 +30,7 @@ SETTINGS = {
 }
 SMALL = {**SETTINGS, "model.tag_dim": 16}
 RANDOM = "model.image_weights=random"
+QUICK = ("--set", RANDOM, "--set", "model.image_encoder=efficientnet_b0")
 
 
 def words_of(settings: dict[str, object]) -> list[str]:
@@ -84,7 +85,7 @@ def test_pretrain_and_embed_make_the_tokens_that_the_model_reads(workspace: Work
 
 
 def test_embeddings_depend_on_the_images(workspace: Workspace) -> None:
-    pretrain(workspace, "m", "--set", RANDOM)
+    pretrain(workspace, "m", *QUICK)
     (made,) = stages.embed(workspace, "m", min_entities=1)
     found = Embeddings(made.file("embeddings.h5"))
     before = found["tile/vector"][:]
@@ -105,8 +106,8 @@ def test_embeddings_depend_on_the_images(workspace: Workspace) -> None:
 
 
 def test_pixels_are_masked_in_training_and_embed_does_not_need_the_encoder(workspace: Workspace) -> None:
-    plain = pretrain(workspace, "p", "--set", RANDOM)
-    masked = pretrain(workspace, "m", "--set", RANDOM, "--set", "masking.pixels=true")
+    plain = pretrain(workspace, "p", *QUICK)
+    masked = pretrain(workspace, "m", *QUICK, "--set", "masking.pixels=true")
     assert len(tokens_of(workspace)) == 1
     assert masked.file("weights.safetensors").read_bytes() != plain.file("weights.safetensors").read_bytes()
     (made,) = stages.embed(workspace, "m")

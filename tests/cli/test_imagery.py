@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import rasterio
 import rasterio.shutil
-from commandline import artifact_names, geojepa, run
+from commandline import artifact_names, call, run_main
 from PIL import Image
 from pyproj import Transformer
 from rasterio.transform import from_origin
@@ -50,7 +50,7 @@ def scene(path: Path, zone: int, dtype: str = "uint8", lon: float = LON, bands: 
 
 
 def fetch(folder: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return geojepa("fetch", "--pbf", "x.osm", "--name", "place", "--imagery", "images", *more, cwd=folder)
+    return call("fetch", "--pbf", "x.osm", "--name", "place", "--imagery", "images", *more, cwd=folder)
 
 
 def test_scenes_become_images_of_the_tiles_they_cover_with_their_valid_share(folder: Path) -> None:
@@ -58,7 +58,7 @@ def test_scenes_become_images_of_the_tiles_they_cover_with_their_valid_share(fol
     assert done.returncode == 0, done.stderr
     assert "m_20200831.tif: EPSG:26918, 2 × 2 m per pixel, uint8, 2020-08-31" in done.stderr.replace("\n", " ")
     assert "blurred" not in done.stderr
-    printed = json.loads(run("tile", "--json", cwd=folder))
+    printed = json.loads(run_main("tile", "--json", cwd=folder))
     (path,) = folder.glob("workspace/images/*/images.h5")
     assert printed["result"]["images"] == path.parent.name
     store = ImageStore(path)
@@ -81,7 +81,7 @@ def test_scenes_become_images_of_the_tiles_they_cover_with_their_valid_share(fol
     assert manifest["counts"]["images"] == len(kept)
     assert manifest["counts"]["tiles without imagery"] == 5 - len(kept)
     assert manifest["counts"]["partly covered"] == sum(share < 1 for share in shares) > 0
-    assert "up to date" in geojepa("tile", cwd=folder).stderr
+    assert "up to date" in call("tile", cwd=folder).stderr
     assert [name.name for name in path.parent.iterdir() if "pixels" in name.name] == []
 
 
@@ -133,11 +133,11 @@ def test_fetch_warns_of_imagery_without_attribution(folder: Path) -> None:
 
 def test_the_same_scenes_give_the_same_bytes(folder: Path) -> None:
     fetch(folder)
-    run("tile", cwd=folder)
+    run_main("tile", cwd=folder)
     (path,) = folder.glob("workspace/images/*/images.h5")
     before = path.read_bytes()
     (path.parent / "manifest.json").unlink()
-    run("tile", cwd=folder)
+    run_main("tile", cwd=folder)
     assert path.read_bytes() == before
 
 
@@ -149,7 +149,7 @@ def test_a_vrt_is_fetched_as_a_geotiff_and_its_parts_are_not_fetched_again(folde
     (manifest,) = folder.glob("workspace/source/*/manifest.json")
     assert sorted(json.loads(manifest.read_text())["files"]) == ["imagery/all_20210101.vrt.tif", "map.osm"]
     source.unlink()  # the source holds all that it needs
-    run("tile", cwd=folder)
+    run_main("tile", cwd=folder)
     assert len(list(folder.glob("workspace/images/*/images.h5"))) == 1
 
 
@@ -172,7 +172,7 @@ def test_where_all_imagery_fails_the_hint_fetches_other_imagery(folder: Path) ->
         ((), "geojepa tile --skip-failed"),
         (("--skip-failed",), "geojepa fetch --pbf FILE --name place"),
     ):
-        done = geojepa("tile", *more, cwd=folder)
+        done = call("tile", *more, cwd=folder)
         assert done.returncode == 1 and "cannot be read" in done.stderr
         assert hint in " ".join(done.stderr.partition("hint:")[2].split())
     assert not list(folder.glob("workspace/images/*/manifest.json"))
@@ -195,12 +195,12 @@ def test_a_damaged_scene_costs_only_its_own_tiles(folder: Path) -> None:
             out.write(np.random.default_rng(0).integers(1, 256, (3, size, size), np.uint8))
     damage(folder / "images/damaged.tif")
     fetch(folder)
-    done = geojepa("tile", "--threads", "1", "--zoom", "16", cwd=folder)
+    done = call("tile", "--threads", "1", "--zoom", "16", cwd=folder)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "geojepa tile --threads 1 --zoom 16 --skip-failed" in done.stderr
     (listed,) = folder.glob("workspace/images/*.partial/failed.txt")
     assert len(listed.read_text().splitlines()) == 24 and "scene not read" not in listed.read_text()
-    run("tile", "--threads", "1", "--zoom", "16", "--skip-failed", cwd=folder)
+    run_main("tile", "--threads", "1", "--zoom", "16", "--skip-failed", cwd=folder)
     (store,) = [ImageStore(path) for path in folder.glob("workspace/images/*[0-9a-f]/images.h5")]
     south = tile_of(LON, LAT - 0.06, 16)
     assert store.zxy.tolist() == [[16, south.x + i, south.y] for i in (0, 1)]
@@ -210,7 +210,7 @@ def test_imagery_outside_of_the_tiles_is_a_warning_and_the_map_is_published(fold
     (folder / "images/m_20200831.tif").unlink()
     scene(folder / "images/far.tif", 18, lon=LON + 2)
     fetch(folder)
-    done = geojepa("tile", "--json", cwd=folder)
+    done = call("tile", "--json", cwd=folder)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["result"]["images"] is None
     assert "no tile intersects a scene (5 tiles, 1 scene)" in done.stderr.replace("\n", " ")
@@ -220,7 +220,7 @@ def test_imagery_outside_of_the_tiles_is_a_warning_and_the_map_is_published(fold
 def test_the_range_of_sixteen_bits_is_recorded(folder: Path) -> None:
     scene(folder / "images/m_20200831.tif", 18, "uint16")
     fetch(folder)
-    run("tile", cwd=folder)
+    run_main("tile", cwd=folder)
     (manifest,) = folder.glob("workspace/images/*/manifest.json")
     low, high = json.loads(manifest.read_text())["scaling"]
     assert 1 <= low < 12 and 245 < high <= 255
@@ -246,7 +246,7 @@ def test_images_of_another_side_bands_and_packing_are_made_and_refused_by_models
     scene(folder / "images/m_20200831.tif", 18, bands=4)
     fetch(folder)
     form = ("--image-size", "100", "--bands", "rgbn", "--image-codec", "webp-lossless")
-    printed = json.loads(run("tile", *form, "--json", cwd=folder))
+    printed = json.loads(run_main("tile", *form, "--json", cwd=folder))
     path = folder / "workspace/images" / printed["result"]["images"] / "images.h5"
     manifest = json.loads(path.with_name("manifest.json").read_text())
     expected = {"zoom": 16, "image_size": 100, "bands": "rgbn", "image_codec": "webp-lossless"}
@@ -258,13 +258,13 @@ def test_images_of_another_side_bands_and_packing_are_made_and_refused_by_models
         assert picture is not None and image.shape == (4, 100, 100) and np.array_equal(image, picture.pixels)
     mosaic.close()
     assert len(store) >= 2
-    run("process", cwd=folder)
-    done = geojepa("pretrain", "--config", "ti", "--set", "data.min_entities=1", cwd=folder)
+    run_main("process", cwd=folder)
+    done = call("pretrain", "--config", "ti", "--set", "data.min_entities=1", cwd=folder)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "models read RGB images of 224 × 224 px" in done.stderr.replace("\n", " ")
     hint = " ".join(done.stderr.partition("hint:")[2].split())
-    run(*shlex.split(hint)[1:], cwd=folder)
-    run("tile", *form, cwd=folder)  # up to date
+    run_main(*shlex.split(hint)[1:], cwd=folder)
+    run_main("tile", *form, cwd=folder)  # up to date
     workspace = Workspace(folder / "workspace")
     joined = joined_images(workspace, workspace.find("processed", "place"))
     assert joined is not None and joined.params == {"zoom": 16}
@@ -282,7 +282,7 @@ def test_images_of_another_side_bands_and_packing_are_made_and_refused_by_models
 )
 def test_unknown_forms_are_refused(folder: Path, more: tuple[str, ...], code: int, message: str) -> None:
     fetch(folder)
-    done = geojepa("tile", *more, cwd=folder)
+    done = call("tile", *more, cwd=folder)
     assert done.returncode == code and message in done.stderr.replace("\n", " ") and "hint:" in done.stderr
     assert not list(folder.glob("workspace/images/*/images.h5"))
 
@@ -293,8 +293,8 @@ def test_image_tiles_of_a_folder_keep_their_form_and_may_be_packed(folder: Path)
     pixels = np.random.default_rng(0).integers(0, 256, (224, 224, 3), np.uint8)
     Image.fromarray(pixels).save(folder / f"images/{first.name}.png")
     fetch(folder)
-    done = geojepa("tile", "--image-size", "256", cwd=folder)
+    done = call("tile", "--image-size", "256", cwd=folder)
     assert done.returncode == 2 and "apply only to scenes" in done.stderr.replace("\n", " ")
-    printed = json.loads(run("tile", "--image-codec", "webp-lossless", "--json", cwd=folder))
+    printed = json.loads(run_main("tile", "--image-codec", "webp-lossless", "--json", cwd=folder))
     store = ImageStore(folder / "workspace/images" / printed["result"]["images"] / "images.h5")
     assert np.array_equal(store.image[0], pixels.transpose(2, 0, 1))

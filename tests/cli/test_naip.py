@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import rasterio
 import stac_server
-from commandline import COMMAND, artifact_names, geojepa, run
+from commandline import COMMAND, artifact_names, call, run_main
 from pyproj import Transformer
 from rasterio.transform import from_origin
 
@@ -59,7 +59,7 @@ def scene(path: Path, west: float, east: float) -> Path:
 
 def fetch(folder: Path, server: stac_server.Planetary, *more: str) -> subprocess.CompletedProcess[str]:
     asked = ("fetch", "--pbf", "x.osm", "--name", "place", "--imagery", "naip", "--stac-url", server.url)
-    return geojepa(*asked, *more, cwd=folder)
+    return call(*asked, *more, cwd=folder)
 
 
 def images(folder: Path) -> Path:
@@ -86,7 +86,7 @@ def test_fetch_finds_naip_and_tile_reads_it(tmp_path: Path, server: stac_server.
     printed = json.loads(manifest.read_text())
     assert sorted(printed["files"]) == ["imagery/naip.json", "map.osm"] and printed["counts"]["scenes"] == 2
     assert any("USDA" in line for line in printed["attribution"])
-    made = geojepa("tile", "--json", cwd=tmp_path)
+    made = call("tile", "--json", cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     check(tmp_path, 6)
     printed = json.loads(images(tmp_path).with_name("manifest.json").read_text())
@@ -96,7 +96,7 @@ def test_fetch_finds_naip_and_tile_reads_it(tmp_path: Path, server: stac_server.
     traffic = json.loads(images(tmp_path).with_name("timing.json").read_text())["traffic"]
     assert traffic["bytes"] == sum(one.sent for one in server.ranges) and traffic["requests"] == len(server.requests)
     assert f"in {traffic['requests']:,} requests" in made.stderr.replace("\n", " ")
-    assert "up to date" in geojepa("tile", cwd=tmp_path).stderr
+    assert "up to date" in call("tile", cwd=tmp_path).stderr
 
 
 def test_naip_is_searched_around_all_bounds_and_a_box_may_lie_in_any(
@@ -110,10 +110,10 @@ def test_naip_is_searched_around_all_bounds_and_a_box_may_lie_in_any(
     (tmp_path / "x.osm").write_text(f'<osm version="0.6" generator="JOSM">{bounds}{nodes}</osm>')
     assert fetch(tmp_path, server).returncode == 0
     assert server.searches[-1]["bbox"] == pytest.approx([boxes[0][0], boxes[0][1], boxes[1][2], boxes[1][3]])
-    run("tile", cwd=tmp_path)
+    run_main("tile", cwd=tmp_path)
     check(tmp_path, tiles=2)  # each place has its image, out of another scene
     second = ",".join(str(value) for value in boxes[1])
-    done = geojepa("fetch", "--pbf", "x.osm", "--name", "second", f"--bbox={second}", cwd=tmp_path)
+    done = call("fetch", "--pbf", "x.osm", "--name", "second", f"--bbox={second}", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
 
 
@@ -122,8 +122,8 @@ def test_images_are_joined_to_the_tiles(tmp_path: Path, server: stac_server.Plan
     from geojepa_cli.workspace.workspace import Workspace
 
     fetch(tmp_path, server)
-    run("tile", cwd=tmp_path)
-    run("process", cwd=tmp_path)
+    run_main("tile", cwd=tmp_path)
+    run_main("process", "--text-encoder", "none", cwd=tmp_path)
     workspace = Workspace(tmp_path / "workspace")
     joined = joined_images(workspace, workspace.find("processed", "place"))
     assert joined is not None and joined.path == images(tmp_path).parent
@@ -141,7 +141,7 @@ def test_a_tile_whose_imagery_failed_is_listed_and_read_again_by_the_next_run(
     fetch(tmp_path, server)
     lost = f"/naip/{SCENES[1]}.tif"
     content = server.files.pop(lost)
-    done = geojepa("tile", cwd=tmp_path)
+    done = call("tile", cwd=tmp_path)
     assert done.returncode == 1 and "Traceback" not in done.stderr
     printed = done.stderr.replace("\n", " ")
     assert "answered 404" in printed and "--skip-failed" in printed and "images needed in total: 6" in printed
@@ -151,14 +151,14 @@ def test_a_tile_whose_imagery_failed_is_listed_and_read_again_by_the_next_run(
     first = tile_of(LON, LAT, 16)
     assert {TileId(16, first.x + i, first.y).name for i in (4, 5)} <= set(failed) and len(failed) < 6
 
-    skipped = geojepa("tile", "--skip-failed", cwd=tmp_path)
+    skipped = call("tile", "--skip-failed", cwd=tmp_path)
     assert skipped.returncode == 0, skipped.stderr
     check(tmp_path, 6 - len(failed))
     manifest = json.loads(images(tmp_path).with_name("manifest.json").read_text())
     assert manifest["parameters"]["without"] == sorted(failed) and manifest["counts"]["failed"] == len(failed)
 
     server.files[lost] = content
-    again = geojepa("tile", cwd=tmp_path)
+    again = call("tile", cwd=tmp_path)
     assert again.returncode == 0, again.stderr
     assert f"resuming: {6 - len(failed)} of 6 tiles are done" in again.stderr
     newest = max(tmp_path.glob("workspace/images/*/images.h5"), key=lambda path: path.stat().st_mtime_ns)
@@ -184,7 +184,7 @@ def test_a_killed_tile_is_resumed(tmp_path: Path, server: stac_server.Planetary)
     kept = lines[0].read_bytes().count(b"\n") - 1  # after the header
     assert 0 < kept < 6
     server.statuses.clear()
-    done = geojepa("tile", cwd=tmp_path)
+    done = call("tile", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert f"resuming: {kept} of 6 tiles are done" in done.stderr
     check(tmp_path, 6)
@@ -196,10 +196,10 @@ def test_without_naip_the_source_has_no_imagery_and_without_the_api_there_is_a_h
     server.items.clear()
     done = fetch(tmp_path, server)
     assert done.returncode == 0 and "there are no NAIP images" in done.stderr
-    run("tile", cwd=tmp_path)
+    run_main("tile", cwd=tmp_path)
     assert [name.partition("/")[0] for name in artifact_names(tmp_path / "workspace")] == ["source", "tiles"]
     asked = ("fetch", "--pbf", "x.osm", "--name", "b", "--imagery", "naip")
-    gone = geojepa(*asked, "--stac-url", "http://127.0.0.1:9", cwd=tmp_path)
+    gone = call(*asked, "--stac-url", "http://127.0.0.1:9", cwd=tmp_path)
     assert gone.returncode == 1 and "--imagery none" in gone.stderr and "Traceback" not in gone.stderr
 
 
@@ -221,5 +221,5 @@ def test_year_without_naip_and_a_box_across_the_antimeridian_are_usage_errors(tm
         ("--year=2020", "`--year` applies only to imagery from a server"),
         ("--bbox=179,-17,-179,-16", "crosses the antimeridian"),
     ):
-        done = geojepa(*asked, more, cwd=tmp_path)
+        done = call(*asked, more, cwd=tmp_path)
         assert done.returncode == 2 and message in done.stderr.replace("\n", " ")

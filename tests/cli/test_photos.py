@@ -12,7 +12,7 @@ from pathlib import Path
 import exif_bytes as eb
 import numpy as np
 import pytest
-from commandline import geojepa, invoke, refused, succeed
+from commandline import call, invoke, refused, succeed
 from gdal_exif import by_gdal, degrees_by_gdal
 from photo_region import INSIDE, add_town, dropped, lund, names_of, opened, two_photos
 
@@ -264,7 +264,7 @@ def test_photos_do_not_change_what_is_made_of_the_region(workspace: Workspace, f
 
 
 def test_real_photos_of_lund_are_stored_where_gdal_finds_them(workspace: Workspace, shared: Path) -> None:
-    done = geojepa("fetch", "--photos", shared / "photos/lund", "--json", cwd=workspace.root.parent)
+    done = call("fetch", "--photos", shared / "photos/lund", "--json", cwd=workspace.root.parent)
     assert done.returncode == 0, done.stderr
     counts = json.loads(done.stdout)["result"]["counts"]
     assert (counts["photos"], counts["read"], counts["with_heading"], counts["dropped"]) == (29, 29, 0, {})

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commandline import run_main
+from made_once import made_once
 
 from geojepa_cli.workspace.workspace import Workspace
 
@@ -15,21 +14,14 @@ TASK_REGIONS = ("state-college", "harrisburg", "columbus", "baltimore-harbor")
 
 
 @pytest.fixture(scope="session")
-def task_workspace(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """Four extracts from `fetch` to `build-tasks`, without text embeddings."""
-    root = tmp_path_factory.mktemp("real") / "workspace"
-    for region in TASK_REGIONS:
-        geojepa(root, "fetch", "--pbf", str(shared / "osm" / f"{region}.osm.pbf"), "--name", region)
-        geojepa(root, "tile", "--region", region)
-        geojepa(root, "process", "--region", region, "--text-encoder", "none")
-        geojepa(root, "build-tasks", "--region", region)
-    return Workspace(root)
+def task_workspace(shared: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Workspace:
+    """Four extracts from `fetch` to `build-tasks`, without text embeddings; tests must not change it."""
 
+    def make(folder: Path) -> None:
+        for region in TASK_REGIONS:
+            run_main("fetch", "--pbf", shared / "osm" / f"{region}.osm.pbf", "--name", region, cwd=folder)
+            run_main("tile", "--region", region, cwd=folder)
+            run_main("process", "--region", region, "--text-encoder", "none", cwd=folder)
+            run_main("build-tasks", "--region", region, cwd=folder)
 
-def geojepa(root: Path, *arguments: str) -> str:
-    """Runs a command to its good end; returns what it says on stdout."""
-    command = [sys.executable, "-P", "-m", "geojepa_cli", "--workspace", str(root), *arguments]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
-    assert done.returncode == 0, f"geojepa {' '.join(arguments)}\n{done.stderr}"
-    return done.stdout
+    return Workspace(made_once("real", make, tmp_path_factory, request) / "workspace")

@@ -64,9 +64,15 @@ def direct_tokens(network: nn.Module, name: str, images: Tensor) -> Tensor:
     return found if name == "vit_b_16" else torch.stack([x.permute(1, 2, 0).reshape(-1, x.shape[0]) for x in found])
 
 
-@pytest.fixture(params=ENCODERS)
+@pytest.fixture(scope="module", params=ENCODERS)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def encoder(name: str) -> FrozenImageEncoder:
+    """An encoder of random weights."""
+    return random_encoder(name)
 
 
 @pytest.mark.parametrize(
@@ -109,8 +115,8 @@ def random_encoder(name: str) -> FrozenImageEncoder:
     return load_image_encoder(ImageTokenKind(name, RANDOM), None)
 
 
-def test_tokens_of_random_weights_differ_between_images_and_cells(name: str) -> None:
-    tokens = random_encoder(name)(pixels(3)).half()
+def test_tokens_of_random_weights_differ_between_images_and_cells(encoder: FrozenImageEncoder) -> None:
+    tokens = encoder(pixels(3)).half()
     assert bool(tokens.isfinite().all()) and float(tokens.std()) > 0.05
     assert float((tokens[0] - tokens[1]).std()) > 0.02 and float(tokens[0].std(0).mean()) > 0.02
 
@@ -145,8 +151,8 @@ def test_boxes_are_the_squares_of_the_cells_from_the_north_west(name: str) -> No
 
 
 @pytest.mark.parametrize(("x", "y"), [(0, 0), (1, 0), (0, 1), (1, 1)])
-def test_pixels_change_the_tokens_of_their_quarter_most(name: str, x: int, y: int) -> None:
-    form, encoder, images = FROZEN_ENCODERS[name], random_encoder(name), pixels(1) // 2
+def test_pixels_change_the_tokens_of_their_quarter_most(name: str, encoder: FrozenImageEncoder, x: int, y: int) -> None:
+    form, images = FROZEN_ENCODERS[name], pixels(1) // 2
     changed = images.clone()
     changed[:, :, y * 112 + 16 : y * 112 + 96, x * 112 + 16 : x * 112 + 96] += 3
     moved = (encoder(changed) - encoder(images)).square().sum(-1)[0, int(form.whole) :]
@@ -159,8 +165,8 @@ def test_pixels_change_the_tokens_of_their_quarter_most(name: str, x: int, y: in
     assert max(means, key=lambda quarter: means[quarter]) == (x, y), means
 
 
-def test_tokens_of_visible_cells_do_not_depend_on_hidden_pixels(name: str) -> None:
-    form, encoder = FROZEN_ENCODERS[name], random_encoder(name)
+def test_tokens_of_visible_cells_do_not_depend_on_hidden_pixels(name: str, encoder: FrozenImageEncoder) -> None:
+    form = FROZEN_ENCODERS[name]
     first, second = pixels(2, seed=1), pixels(2, seed=2)
     hidden = torch.rand(2, form.grid**2, generator=torch.Generator().manual_seed(0)) < 0.5
     hidden[1] = False

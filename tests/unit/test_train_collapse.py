@@ -116,7 +116,7 @@ def test_an_injected_collapse_is_named_within_200_steps(
     region: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], collapse: str, injected_at: int
 ) -> None:
     part, change, overrides, sentence = COLLAPSES[collapse]
-    data, model, config = open_region(region, f"train.max_steps={injected_at + 120}", *overrides)
+    data, model, config = open_region(region, f"train.max_steps={injected_at + 100}", *overrides)
     _inject_at(injected_at, model, part, change)
     train(model, data, config.train, tmp_path, 0)
     lines = read_metrics(tmp_path / METRICS)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from unittest import mock
 
 from hint_commands import check_hint
 from typer.testing import CliRunner, Result
@@ -78,11 +79,16 @@ def refused(workspace: Workspace, *arguments: object) -> GeojepaError:
     return error
 
 
-def call(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+def call(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs `main` in this process to the end, with any exit code: the same output, without the start of Python."""
     words, out, err = [*map(str, arguments)], io.StringIO(), io.StringIO()
     code: object = None
-    with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+    with (
+        contextlib.chdir(cwd),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+        mock.patch.dict(os.environ, environment),
+    ):
         argv, sys.argv = sys.argv, ["geojepa", *words]
         try:
             main()
@@ -94,10 +100,10 @@ def call(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
-def run_main(*arguments: object, cwd: Path) -> str:
+def run_main(*arguments: object, cwd: Path, **environment: str) -> str:
     """Runs `main` in this process to the end, which must be a success; returns stdout."""
-    done = call(*arguments, cwd=cwd)
-    assert done.returncode == 0, done.stderr
+    done = call(*arguments, cwd=cwd, **environment)
+    assert done.returncode == 0, f"geojepa {' '.join(done.args)}\n{done.stderr}"
     return done.stdout
 
 
