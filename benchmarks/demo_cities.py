@@ -1,4 +1,4 @@
-"""Makes demo cities with images, to train on some of them and to test on others.
+"""Makes demo cities with drawn images and street views, to train on some of them and to test on others.
 
 Every seed makes another city, `city-SEED`, at another place: the cities are 64 tiles of zoom 16 apart (about 30 km).
 So they share no zoom-14 tile, and a model cannot know the places of one from those of another. The river, the motorway,
@@ -24,7 +24,7 @@ from geojepa_cli.demo.images import write_images
 from geojepa_cli.demo.write import write_pbf
 from geojepa_cli.sources.extract import inspect_extract
 from geojepa_cli.sources.imagery import inspect_imagery
-from geojepa_cli.stages.demo import ATTRIBUTION, SIZES
+from geojepa_cli.stages.demo import ATTRIBUTION, SIZES, make_street_views
 from geojepa_cli.stages.features import process
 from geojepa_cli.stages.images import make_images
 from geojepa_cli.stages.source import make_source
@@ -40,13 +40,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
     workspace = Workspace(options.workspace)
     for seed in options.seed:
-        if f"city-{seed}" not in workspace.names("processed"):
+        if f"city-{seed}" not in workspace.names("photos"):  # what is made last
             make_region(workspace, options.size, seed, options.threads)
         console.note(f"city-{seed}")
 
 
 def make_region(workspace: Workspace, size: str, seed: int, threads: int) -> Artifact:
-    """Publishes the map, images, tiles and model inputs of a city. Returns its `processed/` artifact."""
+    """Publishes the map, images, tiles, model inputs and street views of a city. Returns its `processed/` artifact."""
     city = moved_city(size, seed)
     with tempfile.TemporaryDirectory(prefix="geojepa-cities-") as name:
         folder = Path(name)
@@ -57,6 +57,7 @@ def make_region(workspace: Workspace, size: str, seed: int, threads: int) -> Art
     tiles = make_tiles(workspace, source, threads=threads)
     make_images(workspace, source, zoom=DEFAULT_ZOOM)
     (processed,) = process(workspace, tiles, threads=threads)
+    make_street_views(workspace, source, city)
     return processed
 
 
