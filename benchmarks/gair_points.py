@@ -71,18 +71,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         stages.demo(workspace, threads=options.threads)
     searches: dict[Cell, list[Figures]] = {cell: [] for cell in CELLS}
     curves: list[Figures] = []
-    protocols, tiles = set(), []
+    protocols: set[str] = set()
+    tiles = []
     for part, seed in itertools.product(parts(workspace, options), range(options.seeds)):
-        models = [train(workspace, options, name, part, seed) for name in options.variant]
-        tested = options.test_region or options.region
-        given = (workspace, models, tested, options.tiles, 0, options.device, options.threads)
-        search = stages.probe_entity_image(*given)
-        protocols |= check_protocols(search, options)
-        curve = stages.probe_offset(*given)
-        for cell, found in searches.items():
-            found.append(read(search, options.variant, FIGURES, READINGS, cell))
-        curves.append(read(curve, options.variant, CURVE_COLUMNS, (AT_POINT,)))
-        tiles.append(models[0].counts["tiles"])
+        models = {name: train(workspace, options, name, part, seed) for name in options.variant}
+        found, curve, names = probe(workspace, options, models)
+        for cell, figures in found.items():
+            searches[cell].append(figures)
+        curves.append(curve)
+        protocols |= names
+        tiles.append(models[options.variant[0]].counts["tiles"])
     pooled = {cell: pool(found) for cell, found in searches.items()}
     result: dict[str, Any] = {
         **{name: getattr(options, name) for name in SETTINGS},
@@ -127,6 +125,24 @@ def train(workspace: Workspace, options: argparse.Namespace, variant: str, part:
     return stages.pretrain(*given, device=options.device, threads=options.threads)
 
 
+def probe(
+    workspace: Workspace, options: argparse.Namespace, models: Mapping[str, Artifact]
+) -> tuple[dict[Cell, Figures], Figures, set[str]]:
+    """Tests models, each on its own. Returns the figures of all searches and curves, and the names of the protocols."""
+    searches: dict[Cell, list[Figures]] = {cell: [] for cell in CELLS}
+    curves: list[Figures] = []
+    protocols: set[str] = set()
+    for name, model in models.items():
+        given = (workspace, model, options.test_region or options.region, options.tiles, 0)
+        search = stages.probe_entity_image(*given, device=options.device, threads=options.threads)
+        protocols |= check_protocols(search, options)
+        curve = stages.probe_offset(*given, device=options.device, threads=options.threads)
+        for cell, found in searches.items():
+            found.append(read(search, name, FIGURES, READINGS, cell))
+        curves.append(read(curve, name, CURVE_COLUMNS, (AT_POINT,)))
+    return {cell: join(found) for cell, found in searches.items()}, join(curves), protocols
+
+
 def check_protocols(made: Artifact, options: argparse.Namespace) -> set[str]:
     """Returns the names of the protocols of the models of a probe.
 
@@ -143,29 +159,41 @@ def check_protocols(made: Artifact, options: argparse.Namespace) -> set[str]:
 
 
 def read(
-    made: Artifact, variants: Sequence[str], columns: Sequence[str], readings: Sequence[str], cell: Cell | None = None
+    made: Artifact, variant: str, columns: Sequence[str], readings: Sequence[str], cell: Cell | None = None
 ) -> Figures:
     """Reads the figures of all queries of a probe.
 
     Args:
-        made: artifact of the probe.
-        variants: name of each of its models.
+        made: artifact of the probe of one model.
+        variant: name of the model in the result.
         columns: names of the figures in `queries.csv`.
         readings: readings of the models, in addition to their first weights.
         cell: search to read; None for `probe --offset`.
     """
-    labels = dict(zip(made.read_json("report.json")["models"], variants, strict=True))
+    (label,) = made.read_json("report.json")["models"]
     with made.file("queries.csv").open(newline="", encoding="utf-8") as file:
         lines = [line for line in csv.DictReader(file) if cell is None or _cell(line) == cell]
     rows: dict[Row | None, str] = {None: RANDOM}
-    for label, variant in labels.items():
-        rows |= {Row(variant, reading): f"{label} ({reading})" for reading in (*readings, FIRST_WEIGHTS)}
+    rows |= {Row(variant, reading): f"{label} ({reading})" for reading in (*readings, FIRST_WEIGHTS)}
     figures = Figures([np.array([_group(line["tile"]) for line in lines], np.int64)])
     figures.entities = [(line["entity"], line["tile"]) for line in lines]
     for row, name in rows.items():
         values = [[float(line[f"{name} {column}"]) for column in columns] for line in lines]
         figures.add(row, np.array(values).reshape(len(lines), len(columns)))
     return figures
+
+
+def join(figures: Sequence[Figures]) -> Figures:
+    """Returns the figures of several models on the same queries.
+
+    Raises:
+        SystemExit: the models were tested on different queries.
+    """
+    first = figures[0]
+    if any(one.entities != first.entities for one in figures):
+        raise SystemExit("error: the models were tested on different entities")
+    values = {row: parts for one in figures for row, parts in one.values.items()}
+    return Figures(first.groups, first.entities, values)
 
 
 def pool(figures: Sequence[Figures]) -> Figures:
