@@ -141,7 +141,7 @@ def searched(workspace: Workspace, model: str, region: Artifact, folder: Path, n
     place = {name: number for number, name in enumerate(names)}
     found = np.full((len(names), len(names)), np.nan)
     for query, name in enumerate(names):
-        made = stages.knn(workspace, photo=folder / name, model=model, region=region, k=len(names))
+        made = stages.knn(workspace, photo=folder / name, model=model, region=region, k=len(names), min_entities=1)
         for one in made.read_json("neighbours.json")["photos"]:
             found[query, place[one["file"]]] = one["score"]
     if np.isnan(found).any():
@@ -189,7 +189,7 @@ def compare(scores: Floats, distance: Floats, seed: int) -> dict[str, Any]:
     count, rng = len(scores), np.random.default_rng(seed)
     value = mean_spearman(scores, distance, np.arange(count))
     drawn = [mean_spearman(scores, distance, rng.integers(count, size=count)) for _ in range(DRAWS)]
-    low, high = percentiles(np.array(drawn), LEVEL)
+    low, high = percentiles(np.array([one for one in drawn if not np.isnan(one)]), LEVEL)
     other = scores.copy()
     np.fill_diagonal(other, -np.inf)
     first = distance[np.arange(count), other.argmax(1)]
@@ -207,13 +207,14 @@ def mean_spearman(scores: Floats, distance: Floats, photos: NDArray[np.int64]) -
         scores: similarities. [n, n]
         distance: distances. [n, n]
         photos: indices of the photos that are queries and candidates. A photo can be drawn several times. Its copies
-            are no candidates for each other.
+            are no candidates for each other. Queries with fewer than two candidates are left out.
     """
     found = []
     for query in photos.tolist():
         others = photos[photos != query]
-        found.append(spearman(-scores[query, others], distance[query, others]))
-    return float(np.mean(found))
+        if len(np.unique(others)) > 1:
+            found.append(spearman(-scores[query, others], distance[query, others]))
+    return float(np.mean(found)) if found else float("nan")
 
 
 def mantel(scores: Floats, distance: Floats, rng: np.random.Generator) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pytest
 
 from geojepa_cli import Workspace
 
@@ -22,6 +23,7 @@ def load() -> Any:
     return script
 
 
+@pytest.mark.slow  # draws and describes two small cities
 def test_each_seed_is_a_region_at_another_place_with_an_image_of_every_tile(tmp_path: Path) -> None:
     script, workspace = load(), Workspace(tmp_path / "workspace")
     given = ["--workspace", str(workspace.root), "--size", "small"]
