@@ -46,7 +46,6 @@ from geojepa_cli.config.images import DRAWN, GEOEMBED
 from geojepa_cli.config.labels import FIRST_WEIGHTS
 from geojepa_cli.errors import GeojepaError
 from geojepa_cli.metrics.bootstrap import percentiles
-from geojepa_cli.metrics.metrics import spearman
 from geojepa_cli.models.gair.build import build_gair
 from geojepa_cli.nn.losses.contrastive import unit
 from geojepa_cli.sources.photos import open_photo
@@ -187,9 +186,9 @@ def compare(scores: Floats, distance: Floats, seed: int) -> dict[str, Any]:
         seed: random seed of the interval and of the permutations.
     """
     count, rng = len(scores), np.random.default_rng(seed)
-    value = mean_spearman(scores, distance, np.arange(count))
-    drawn = [mean_spearman(scores, distance, rng.integers(count, size=count)) for _ in range(DRAWS)]
-    low, high = percentiles(np.array([one for one in drawn if not np.isnan(one)]), LEVEL)
+    value = float(mean_spearman(scores, distance, np.arange(count)[None])[0])
+    drawn = mean_spearman(scores, distance, rng.integers(count, size=(DRAWS, count)))
+    low, high = percentiles(drawn[~np.isnan(drawn)], LEVEL)
     other = scores.copy()
     np.fill_diagonal(other, -np.inf)
     first = distance[np.arange(count), other.argmax(1)]
@@ -200,39 +199,49 @@ def compare(scores: Floats, distance: Floats, seed: int) -> dict[str, Any]:
     }
 
 
-def mean_spearman(scores: Floats, distance: Floats, photos: NDArray[np.int64]) -> float:
-    """Returns the mean over queries of the rank correlation of dissimilarity and distance.
+def mean_spearman(scores: Floats, distance: Floats, photos: NDArray[np.int64]) -> Floats:
+    """Returns the mean over queries of the rank correlation of dissimilarity and distance, for each sample of photos.
 
     Args:
         scores: similarities. [n, n]
         distance: distances. [n, n]
-        photos: indices of the photos that are queries and candidates. A photo can be drawn several times. Its copies
-            are no candidates for each other. Queries with fewer than two candidates are left out.
+        photos: indices of the photos of each sample, which are queries and candidates. A photo can be drawn several
+            times. Its copies are no candidates for each other. Queries without candidates at different distances are
+            left out, and equal scores count as no correlation. [samples, k]
+    Returns:
+        Means, NaN for a sample without queries. [samples]
     """
-    found = []
-    for query in photos.tolist():
-        others = photos[photos != query]
-        if len(np.unique(others)) > 1:
-            found.append(spearman(-scores[query, others], distance[query, others]))
-    return float(np.mean(found)) if found else float("nan")
+    query, candidate = photos[:, :, None], photos[:, None, :]
+    own = query == candidate
+    a, b = (centred_ranks(values[query, candidate], own) for values in (-scores, distance))
+    known = b.any(2)
+    with np.errstate(invalid="ignore"):
+        means: Floats = (a * b).sum((1, 2)) / known.sum(1)
+    return means
 
 
 def mantel(scores: Floats, distance: Floats, rng: np.random.Generator) -> float:
     """Returns the share of random assignments of places to photos that fit the similarities as well as the true one."""
-    a, b = _ranks_of_rows(-scores), _ranks_of_rows(distance)
+    own = np.eye(len(scores), dtype=bool)
+    a, b = centred_ranks(-scores, own), centred_ranks(distance, own)
     orders = (rng.permutation(len(a)) for _ in range(PERMUTATIONS))
-    true = float((a * b).sum())
-    hits = sum(float((a * b[np.ix_(order, order)]).sum()) >= true * (1.0 - 1e-12) for order in orders)
+    true = float((a * b).sum()) - 1e-9
+    hits = sum(float((a * b[np.ix_(order, order)]).sum()) >= true for order in orders)
     return round((hits + 1) / (PERMUTATIONS + 1), 4)
 
 
-def _ranks_of_rows(values: Floats) -> Floats:
-    """Returns the ranks of each row without the diagonal, centred and scaled to length 1. The diagonal is 0. [n, n]"""
-    own = ~np.eye(len(values), dtype=bool)
-    ranks = rankdata(values[own].reshape(len(values), -1), axis=1)
-    ranks -= ranks.mean(1, keepdims=True)
-    found = np.zeros_like(values)
-    found[own] = (ranks / np.linalg.norm(ranks, axis=1, keepdims=True)).ravel()
+def centred_ranks(values: Floats, own: NDArray[np.bool_]) -> Floats:
+    """Returns the ranks in each row, centred and scaled to length 1. A row without an order has zeros.
+
+    Args:
+        values: values of the queries (rows) for the candidates. [..., k, k]
+        own: True for what is no candidate of a query; its result is 0. bool [..., k, k]
+    """
+    ranks = rankdata(np.where(own, np.inf, values), axis=-1)  # the others are ranked as if it did not exist
+    mean = np.where(own, 0.0, ranks).sum(-1, keepdims=True) / np.maximum((~own).sum(-1, keepdims=True), 1)
+    centred = np.where(own, 0.0, ranks - mean)
+    length = np.linalg.norm(centred, axis=-1, keepdims=True)
+    found: Floats = np.divide(centred, length, out=np.zeros_like(centred), where=length > 1e-9)
     return found
 
 

@@ -34,7 +34,7 @@ def test_each_seed_is_a_region_at_another_place_with_an_image_of_every_tile(tmp_
             tiles[name] = {(int(x), int(y)) for x, y in zip(file["tile/x"], file["tile/y"], strict=True)}
         with h5py.File(workspace.find("images", name).file("images.h5")) as file:
             images[name] = np.array(file["image"])
-        assert workspace.find("features", name) and workspace.find("photos", name).counts["photos"] > 64
+        assert workspace.find("features", name) and workspace.find("photos", name).counts["photos"] > 32
     assert len(tiles["city-0"]) == 64 == len(images["city-0"])
     assert tiles["city-2"] == {(x + 2 * 64, y) for x, y in tiles["city-0"]}
     assert (images["city-0"] != images["city-2"]).any(axis=(1, 2, 3)).mean() > 0.9  # another city, not the same one

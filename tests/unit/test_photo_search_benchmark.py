@@ -58,13 +58,17 @@ def test_the_share_of_random_places_is_even_if_scores_say_nothing(script: Any) -
     assert min(shares) < 0.5 < max(shares)
 
 
-def test_copies_of_a_photo_are_no_candidates_for_each_other(script: Any) -> None:
+def test_samples_of_photos_have_the_correlations_of_a_loop(script: Any) -> None:
     distance = street(6)
-    scores = -distance + 1e-3 * np.arange(6)
-    drawn = np.array([0, 0, 0, 3, 4, 5])
-    assert (
-        script.mean_spearman(scores, distance, drawn) > 0.5
-    )  # a photo at distance 0 to its copies would raise it to 1
+    scores = np.random.default_rng(3).normal(size=(6, 6)) - 0.05 * distance
+    samples = np.array([[0, 0, 0, 3, 4, 5], [5, 4, 3, 2, 1, 0], [1, 1, 2, 2, 3, 3], [2, 2, 2, 2, 2, 2]])
+    found = script.mean_spearman(scores, distance, samples)
+    for sample, mean in zip(samples[:3], found, strict=False):
+        rows = [(query, sample[sample != query]) for query in sample]  # copies are no candidates for each other
+        expected = np.mean([spearmanr(-scores[query, others], distance[query, others])[0] for query, others in rows])
+        assert mean == pytest.approx(expected)
+    assert np.isnan(found[3])
+    assert script.mean_spearman(np.ones((6, 6)), distance, samples[:1]) == [0.0]  # equal scores are no order
 
 
 def test_distances_are_those_of_the_ellipsoid(script: Any) -> None:
