@@ -69,3 +69,41 @@ def test_a_query_of_several_probes_has_the_mean_of_its_figures() -> None:
     pooled = script.pool([one, two])
     assert pooled.entities == [("node/1", "t"), ("node/2", "t"), ("node/3", "u")]
     assert pooled.of(row).tolist() == [[0.0], [0.75], [0.25]] and pooled.all_groups.tolist() == [7, 7, 9]
+
+
+def transfer(workspace: Workspace, region: str, test_region: str) -> list[str]:
+    sets = [word for setting in SMALL for word in ("--set", setting)]
+    given = ["--workspace", str(workspace.root), "--region", region, "--test-region", test_region]
+    return [*given, "--steps", "1", "--seeds", "2", "--variant", "mlp", *sets]
+
+
+def test_a_tested_region_is_tested_whole_and_none_of_it_is_trained_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script, workspace = load(), Workspace(tmp_path / "workspace")
+    add_region(workspace, "oak", seed=1, n_tiles=80, with_images=True)
+    add_region(workspace, "elm", seed=2, n_tiles=80, with_images=True, corner=(18448, 25956))
+    script.main(transfer(workspace, "oak", "elm"))
+    found = json.loads(capsys.readouterr().out)["result"]
+    assert found["protocols"] == ["transfer"]
+    assert (found["region"], found["test_region"]) == (["oak"], ["elm"])
+    models = [workspace.find("models", f"points-mlp-{seed}") for seed in range(2)]
+    assert found["training_tiles"] == [one.counts["tiles"] for one in models]
+    (oak,), (elm,) = (
+        [one.full_ref for one in workspace.artifacts("processed") if one.name == n] for n in ("oak", "elm")
+    )
+    for model in models:
+        assert oak in model.inputs and elm not in model.inputs
+    for made in workspace.artifacts("point_probes"):
+        assert elm in made.inputs and oak not in made.inputs
+        groups = {script._group(line["tile"]) for line in csv.DictReader(made.file("queries.csv").open(newline=""))}
+        if made.name.startswith("entity-image"):
+            assert found["searches"][0]["groups"] == len(groups) == made.counts["groups"]
+
+
+def test_a_region_next_to_the_tested_one_is_refused(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "workspace")
+    add_region(workspace, "oak", seed=1, n_tiles=80, with_images=True)
+    add_region(workspace, "elm", seed=2, n_tiles=80, with_images=True)
+    with pytest.raises(SystemExit, match="expected the protocol `transfer`, found `seen`: name other regions"):
+        load().main(transfer(workspace, "oak", "elm"))
