@@ -94,8 +94,8 @@ def draw(result: dict[str, Any], target: Path) -> None:
     names = ", ".join(one.rpartition("/")[2].partition("@")[0] for one in result["regions"])
     groups = result["masked"][PARTS["masked"]]["groups"]
     figure.suptitle(
-        f"Errors on regions that no model saw ({names})\nlinear head, mean over five tasks of MAE / MAE of Dummy, "
-        f"{groups} groups, {result['seeds']} training seeds",
+        f"Errors on regions that no model saw ({names})\nlinear head in two parts, mean over five tasks of MAE / MAE "
+        f"of Dummy, {groups} groups, {result['seeds']} training seeds",
         fontsize=10,
     )
     for (left, right), part in zip(figure.subplots(len(PARTS), 2, sharey="row"), PARTS, strict=True):
@@ -104,6 +104,7 @@ def draw(result: dict[str, Any], target: Path) -> None:
         left.set_ylabel(f"{part}: score", fontsize=9)
         for axes in (left, right):
             _draw_lines(axes, result, part)
+        left.legend(fontsize=7)
     note = "lower is better; error bars: 95 % intervals of the difference from the first weights"
     figure.supxlabel(f"{note}. Map data {OSM_ATTRIBUTION}", fontsize=8, color=GREY)
     save_png(figure, target, dpi=110)
@@ -116,7 +117,7 @@ def _draw_tokens(axes: Axes, points: Sequence[Point]) -> None:
     tokens = [one.tokens for one in trained]
     axes.errorbar(tokens, [one.score for one in trained], _bars(trained), fmt="o-", color=COLOURS[0], label=BASE)
     axes.axhline(start.score, color=COLOURS[0], linestyle="--", linewidth=1, label="its first weights")
-    axes.set_xscale("log")
+    _label_values(axes, tokens)
     axes.set_xlabel("training tokens", fontsize=9)
 
 
@@ -128,7 +129,7 @@ def _draw_sizes(axes: Axes, points: Sequence[Point]) -> None:
         axes.annotate(one.variant, (one.parameters, one.score), (5, 3), textcoords="offset points", fontsize=8)
     untrained = [one for one in points if one.first is None]
     axes.plot([one.parameters for one in untrained], [one.score for one in untrained], "_", color=COLOURS[0])
-    axes.set_xscale("log")
+    _label_values(axes, [one.parameters for one in sizes])
     axes.margins(x=0.15)
     axes.set_xlabel("parameters of the encoder (dash: first weights)", fontsize=9)
 
@@ -143,10 +144,16 @@ def _draw_lines(axes: Axes, result: dict[str, Any], part: str) -> None:
     for name, colour in zip(LINES, COLOURS[1:], strict=False):
         score = result[part][PARTS[part]][name]["score"]
         axes.axhline(score, color=colour, linestyle=":", linewidth=1.2, label=name)
-    axes.legend(fontsize=7)
     axes.tick_params(labelsize=8)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+
+
+def _label_values(axes: Axes, values: Sequence[float]) -> None:
+    """Makes the horizontal axis logarithmic, with labels at the values only."""
+    axes.set_xscale("log")
+    axes.set_xticks(values, [f"{value:,.0f}" for value in values])
+    axes.minorticks_off()
 
 
 def _bars(points: Sequence[Point]) -> list[list[float]]:
