@@ -288,7 +288,8 @@ def test_the_model_folder_has_weights_configuration_card_and_stac(workspace: Wor
     item = made.read_json("item.json")
     check_stac(item)
     (tile, entity) = item["properties"]["mlm:output"]
-    assert tile["result"]["shape"] == [-1, card["embedding_dimension"]] and entity["result"]["shape"] == [-1, 256]
+    width = config["model"]["embed_dim"]
+    assert tile["result"]["shape"] == [-1, card["embedding_dimension"]] and entity["result"]["shape"] == [-1, width]
     check_hint(str(made.rebuild_hint()))
     error = refused(workspace, "export", "--format", "model", "--model", "tagpool")
     assert isinstance(error, UsageError) and "no weights" in error.message
