@@ -13,7 +13,8 @@ from typer import main, testing
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
-# typer reads the signatures of all commands for every command that is run, which takes longer than many commands do
+# typer reads the signatures of all commands for every command that is run, which takes longer than many commands do.
+# Its test client has the function under a private name, which the types of the module do not list: hence the ignore.
 main.get_command = testing._get_command = cache(main.get_command)  # type: ignore[attr-defined]
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

@@ -33,7 +33,7 @@ POLYGON_GNN, GAIR = "polygon_gnn", "gair"
 # These numbers decide which pieces are in the same batch, which changes the rounding of PolygonGNN's vectors. When
 # changing a number, also increase the version of the stage.
 MAX_PIECES = 4096
-MAX_NODES = {"fourier": 65_536, POLYGON_GNN: 8192}
+MAX_NODES = {"fourier": 65_536, GAIR: 65_536, POLYGON_GNN: 8192}
 MAX_TILES = 16  # tiles whose images are encoded at once
 
 Encode = Callable[[PieceGeometry], Tensor]
@@ -155,7 +155,7 @@ def _vectors(
         with torch.inference_mode():
             return encoder.encode(read_pieces(region, *span)).float().numpy()
 
-    spans = piece_spans(region, MAX_NODES.get(encoder.kind.encoder, MAX_NODES["fourier"]), MAX_PIECES)
+    spans = piece_spans(region, MAX_NODES[encoder.kind.encoder], MAX_PIECES)
     return encode_ahead(spans, encode, threads, "encode-geometry", meter)
 
 

@@ -161,6 +161,8 @@ def _model_of(made: Artifact) -> str:
 
 def _shipped_parameters(ref: str | None) -> int | None:
     """Returns the number of weights of a model that comes with the package. None if it is another version of it."""
+    from geojepa_cli.export.stac_model import count_weights
+
     name = (ref or "").partition("@")[0]
     if name not in shipped_names():
         return None
@@ -168,8 +170,6 @@ def _shipped_parameters(ref: str | None) -> int | None:
         shipped = open_shipped(name)
     except DataError:
         return None
-    from geojepa_cli.export.stac_model import count_weights
-
     return count_weights(shipped.folder / WEIGHTS) if shipped.ref == ref else None
 
 
