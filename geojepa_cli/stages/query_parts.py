@@ -126,10 +126,10 @@ def check_level(level: str | None, parts: Sequence[QueryPart]) -> Level:
         if level == known:
             for part in parts:
                 if part.level not in (None, level):
-                    found = "entities" if part.level == "entity" else "tiles"
+                    things = "entities" if part.level == "entity" else "tiles"
                     message = (
                         f"`--level {level}` cannot be combined with `{part.option} {part.text}`, which only finds "
                     )
-                    raise UsageError(f"{message}{found}", hints.again(level=part.level))
+                    raise UsageError(f"{message}{things}", hints.again(level=part.level))
             return known
     raise UsageError(f"unknown level `{level}`: expected {' or '.join(LEVELS)}", hints.again(level="tile"))
