@@ -10,6 +10,8 @@ Prints JSON:
   needs count.
 - `gemm_peak_gflops`: the same unit for the fastest of several large matrix products. They are measured between the
   steps, because the speed of a machine varies.
+- `gemm_round_gflops`: the fastest product before each of the parts of the measurement. Where these differ much, the
+  share of the peak depends on the machine more than on the code.
 - `share_of_peak`: `gflops` divided by `gemm_peak_gflops`.
 - `peak_memory_gb`: largest memory of the process, or of the GPU.
 
@@ -87,7 +89,7 @@ def measure_steps(
         model.forget()
         tiles = run.progress.tiles
         half = config.train.precision == "bfloat16"
-        seconds, done, peak = measure_rounds(lambda: run._step(steps), data.device, half, options)
+        seconds, done, peaks = measure_rounds(lambda: run._step(steps), data.device, half, options)
         run._check()
     finally:
         steps.close()
@@ -99,7 +101,8 @@ def measure_steps(
         "queries_per_step": model.queries / batches * config.train.accumulation,
         "queue": len(model.module.queue),
         "gflops": model.flops / batches * config.train.accumulation * done / seconds / 1e9,
-        "gemm_peak_gflops": peak,
+        "gemm_peak_gflops": max(peaks),
+        "gemm_round_gflops": [round(one, 1) for one in peaks],
         "steps": done,
         "seconds": seconds,
         "loss": run.last_loss,

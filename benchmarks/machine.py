@@ -54,7 +54,7 @@ def memory_bytes(device: torch.device) -> float:
 
 def measure_rounds(
     step: Callable[[], None], device: torch.device, half: bool, options: argparse.Namespace
-) -> tuple[float, int, float]:
+) -> tuple[float, int, list[float]]:
     """Measures training steps in several rounds, with the fastest matrix product before each round.
 
     Args:
@@ -63,18 +63,19 @@ def measure_rounds(
         half: multiply in bfloat16 instead of float32.
         options: minimum number of steps and of seconds, see `add_options`.
     Returns:
-        Seconds of all steps, number of steps, and the result of `gemm_peak`.
+        Seconds of all steps, number of steps, and the result of `gemm_peak` in each round.
     """
-    peak, seconds, done = 0.0, 0.0, 0
+    peaks: list[float] = []
+    seconds, done = 0.0, 0
     for _ in range(ROUNDS):
-        peak = max(peak, gemm_peak(device, half))
+        peaks.append(gemm_peak(device, half))
         started, goal = time.perf_counter(), done + -(-options.steps // ROUNDS)
         while done < goal or time.perf_counter() - started < options.seconds / ROUNDS:
             step()
             done += 1
         wait_for(device)
         seconds += time.perf_counter() - started
-    return seconds, done, peak
+    return seconds, done, peaks
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,8 @@ Prints JSON:
   count: no padding, and each context token of the predictor once per layer, however often it is computed.
 - `gemm_peak_gflops`: the same unit for the fastest of several large matrix products. They are measured between the
   steps, because the speed of a machine varies.
+- `gemm_round_gflops`: the fastest product before each of the parts of the measurement. Where these differ much, the
+  share of the peak depends on the machine more than on the code.
 - `share_of_peak`: `gflops` divided by `gemm_peak_gflops`.
 - `padding_share`: share of padding in the rows that attention processes.
 - `peak_memory_gb`: largest memory of the process, or of the GPU.
@@ -79,7 +81,7 @@ def measure(config: PretrainConfig, data: TrainingData, folder: Path, options: a
         model.count = Count()
         before = run.progress.tokens, run.progress.tiles
         half = config.train.precision == "bfloat16"
-        seconds, done, peak = measure_rounds(lambda: run._step(steps), data.device, half, options)
+        seconds, done, peaks = measure_rounds(lambda: run._step(steps), data.device, half, options)
         run._check()
         if options.profile:
             profile(run, steps, options.profile)
@@ -94,7 +96,8 @@ def measure(config: PretrainConfig, data: TrainingData, folder: Path, options: a
         "tiles_per_s": (run.progress.tiles - before[1]) / seconds,
         "mean_length": (run.progress.tokens - before[0]) / max(run.progress.tiles - before[1], 1),
         "gflops": (count.flops + done * optimiser) / seconds / 1e9,
-        "gemm_peak_gflops": peak,
+        "gemm_peak_gflops": max(peaks),
+        "gemm_round_gflops": [round(one, 1) for one in peaks],
         "padding_share": 1.0 - count.rows / max(count.padded_rows, 1),
         "peak_memory_gb": memory_bytes(data.device) / 1e9,
         "steps": done,
