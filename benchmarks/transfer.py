@@ -9,8 +9,8 @@ Heads are cross-validated over the zoom-14 groups of the test regions together. 
 MAE of Dummy. Errors of a variant are averaged over its training seeds. Differences of scores have 95 % paired intervals
 over groups. A supervised model has its own head, and is compared with the models of every other head. So is gradient
 boosting on the logarithms of tag counts, the reference that a practitioner would try first. `linear two-part` uses
-predictions in two parts for the tasks that have them. Prints JSON. Existing models, embeddings and probes are reused,
-so an interrupted run can be resumed.
+predictions in two parts for the tasks that have them. `--fold` tests on one fold alone, for models that are trained in
+every fold. Prints JSON. Existing models, embeddings and probes are reused, so an interrupted run can be resumed.
 
 `--split dev` is for choosing between variants. `final` is for reporting: do not choose by its figures.
 
@@ -92,10 +92,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     protocols = check_protocols(models | boosted, groups)
     result: dict[str, Any] = {"split": options.split, "regions": [one.ref for one in tested]}
     result |= {"trained_on": [one.ref for one in trained], "left_out": left_out}
-    result |= {"tokens": options.tokens, "seeds": options.seeds, "protocols": protocols}
+    result |= {"tokens": options.tokens, "seeds": options.seeds, "fold": options.fold, "protocols": protocols}
     for masked in (True, False):
-        errors = test(workspace, options, models, tasks, masked)
-        reference = test(workspace, options, boosted, tasks, masked, heads=["boosting"])
+        errors = test(workspace, options, models, tasks, masked, options.fold)
+        reference = test(workspace, options, boosted, tasks, masked, options.fold, heads=["boosting"])
         result["masked" if masked else "plain"] = {
             head: scores(with_boosting(by_task, reference, head), [*models, BOOSTED], [*options.against, BOOSTED])
             for head, by_task in errors.items()
@@ -262,6 +262,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tokens", type=float, default=25e6, help="tokens to train each model with")
     parser.add_argument("--head", action="append", choices=HEADS, help="can be repeated; default: linear")
+    parser.add_argument("--fold", type=int, choices=range(FOLDS), help="test on this fold alone; default: all folds")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, help="also write the JSON here")
     options = parser.parse_args(arguments)

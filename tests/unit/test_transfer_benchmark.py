@@ -101,6 +101,14 @@ def test_every_kind_of_model_is_compared_on_regions_apart_from_those_of_training
     check_picture(workspace.root / "transfer.json", result, capsys)
 
 
+def test_one_fold_alone_is_tested_with_a_fold(transfer: ModuleType, workspace: Workspace) -> None:
+    given = ("--variant=tiny-first", "--baseline=tagpool")
+    result, all_folds = run(transfer, workspace, *given, "--fold=1"), run(transfer, workspace, *given)
+    assert result["fold"] == 1 and all_folds["fold"] is None
+    for kind in ("masked", "plain"):
+        assert 0 < result[kind]["linear"]["groups"] < all_folds[kind]["linear"]["groups"]
+
+
 def check_boosting(transfer: ModuleType, workspace: Workspace, tables: dict[str, Any], masked: bool) -> None:
     """The reference in the tables is boosting on the counts of tags, as `probe` fits it."""
     tasks = stages.build_tasks(workspace, "tested", list(transfer.TASKS), folds=transfer.FOLDS)
