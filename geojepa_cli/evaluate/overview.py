@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-_KEY = ("regions", "random", "fold", "protocol")
+_KEY = ("regions", "random", "fold", "tile_set", "protocol")
 
 
 def build_overview(
     tables: Sequence[Mapping[str, Any]], parameters: Mapping[str, Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Puts tables of the same regions, tested fold and protocol next to each other: first plain, then masked tasks.
+    """Puts tables of the same regions, fold, set of tiles and protocol next to each other: first plain, then masked.
 
     Args:
         tables: results of `ReportTable.to_json`.
         parameters: numbers of parameters of the models, by their references.
 
     Returns:
-        A dict for each set of regions, fold and protocol:
+        A dict for each set of regions, fold, set of tiles and protocol:
 
         - `parts`: for each of its tables `table` (index in `tables`), `masked`, `evaluation` and `tasks`.
         - `rows`: for each model and head `model`, `name` (without the head), `ref`, `ranked`, `protocol`,

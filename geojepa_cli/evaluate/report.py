@@ -15,6 +15,7 @@ from geojepa_cli.evaluate.protocols import NO_PRETRAINING, PROTOCOLS, weakest
 from geojepa_cli.evaluate.ranking import Best, find_best, is_ranked
 from geojepa_cli.evaluate.report_cell import Cell
 from geojepa_cli.evaluate.report_input import row_name
+from geojepa_cli.evaluate.report_rows import other_tiles, renamed, row_names, tile_sets
 from geojepa_cli.metrics.metrics import harmonic_score, relative_to_dummy
 
 
@@ -24,8 +25,8 @@ class ReportTable:
 
     A row is named after its model and head, such as `tiny (linear)`. Two probes are in different tables if they differ
     in the regions, in what is hidden from the models, in the split (by zoom-14 tile or random), in the way of testing
-    (test split, folds of the task or cross-validation) or in the tested fold. A table has the models of one protocol,
-    and those without pretraining.
+    (test split, folds of the task or cross-validation), in the tested fold, or in the tiles, folds and labels of a
+    task. A table has the models of one protocol, and those without pretraining.
 
     Attributes:
         regions: tested regions, as `name@id` of their artifacts.
@@ -33,6 +34,8 @@ class ReportTable:
         random: True if each tile was assigned to a split separately, which makes scores too good.
         evaluation: `test split`, `task folds` or `cross-validation`.
         fold: the only tested fold; None if all folds were tested.
+        tile_set: 0 for the tiles, folds and labels of each task on which most rows were tested. Results on other ones
+            are in tables with the numbers 1, 2, …
         protocol: protocol of the models; `no pretraining` if no model was pretrained.
         cells: result of every row on every task: `cells[task][row]`.
         evaluations: description of how heads were tested, by task.
@@ -45,6 +48,7 @@ class ReportTable:
     random: bool = False
     evaluation: str = "cross-validation"
     fold: int | None = None
+    tile_set: int = 0
     protocol: str = NO_PRETRAINING
     cells: dict[str, dict[str, Cell]] = field(default_factory=dict)
     evaluations: dict[str, str] = field(default_factory=dict)
@@ -56,6 +60,7 @@ class ReportTable:
         """Title of the table, such as `masked tasks of harrisburg: test split, protocol transfer`."""
         names = ", ".join(region.partition("@")[0] for region in self.regions)
         tested = self.evaluation if self.fold is None else f"fold {self.fold}"
+        tested += other_tiles(self.tile_set)
         random = " (RANDOM SPLIT)" if self.random else ""
         return f"{'masked' if self.masked else 'plain'} tasks of {names}: {tested}, protocol {self.protocol}{random}"
 
@@ -105,12 +110,15 @@ class ReportTable:
         """Returns the harmonic score of a row (GeoJEPA thesis, section 8.3), which is 1 if it is best in every task.
 
         For each task, the lowest MAE of the table is divided by the MAE of the row. The harmonic score is the harmonic
-        mean of these ratios over tasks. Models outside the ranking set no lowest MAE, so their score may exceed 1.
+        mean of these ratios over tasks. Models outside the ranking set no lowest MAE, so their score may exceed 1. It
+        is NaN if a model has no error at all in a task and this row has some, because then no ratio says how much.
         """
         mine = {task: self.comparable_mae(task, row) for task in self.tasks}
         best = {}
         for task in self.tasks:
             best[task] = min(self.comparable_mae(task, one) for one in self.cells[task] if is_ranked(one))
+        if any(best[task] == 0 < mine[task] for task in self.tasks):
+            return float("nan")
         return harmonic_score(mine, best)
 
     @cached_property
@@ -164,6 +172,7 @@ class ReportTable:
             "random": self.random,
             "evaluation": self.evaluation,
             "fold": self.fold,
+            "tile_set": self.tile_set,
             "protocol": self.protocol,
             "evaluations": self.evaluations,
             "units": self.units,
@@ -191,7 +200,7 @@ class ReportTable:
             "relative": {task: _finite(cell.relative) for task, cell in cells.items()},
             "figures": {task: cell.figures for task, cell in cells.items()},
             "score": _finite(self.score(row)) if complete else None,
-            "harmonic": self.harmonic(row) if complete else None,
+            "harmonic": _finite(self.harmonic(row)) if complete else None,
         }
 
 
@@ -208,11 +217,12 @@ def build_tables(
         shared: for each of the probes, the share of the entities in test tiles that also lie in training tiles. None
             where it is unknown.
     """
-    tables: dict[tuple[Any, ...], ReportTable] = {}
-    for place, probe in enumerate(reports):
-        selection = (tuple(sorted(probe["regions"])), bool(probe["masked"]), bool(probe.get("random")))
-        key = (*selection, probe["evaluation"], probe.get("fold"))
-        table = tables.setdefault(key, ReportTable(*key))
+    probes, tables = list(reports), dict[tuple[Any, ...], ReportTable]()
+    keys, rows = [_key(probe) for probe in probes], row_names(probes)
+    columns = [(*key, probe["task"]) for key, probe in zip(keys, probes, strict=True)]
+    sets = tile_sets(columns, errors, [list(names.values()) for names in rows]) if errors else [0] * len(probes)
+    for place, (probe, key, names) in enumerate(zip(probes, keys, rows, strict=True)):
+        table = tables.setdefault((*key, sets[place]), ReportTable(*key, sets[place]))
         task = probe["task"]
         table.evaluations[task] = probe["evaluation_description"]
         table.units[task] = probe.get("unit", "")
@@ -220,11 +230,17 @@ def build_tables(
         for score in probe["scores"]:
             hidden = score["model"].endswith(WITHOUT_SHARED.format(""))
             leaked = 0.0 if hidden else shared[place] if shared else None
-            cells[row_name(score)] = Cell(score, place, bool(probe.get("buffer")), leaked)
+            cells[names[row_name(score)]] = Cell(score, place, bool(probe.get("buffer")), leaked)
         if errors is not None:
-            table.errors.setdefault(task, []).append(errors[place])
-    ordered = sorted(tables, key=lambda key: (*key[:-1], -1 if key[-1] is None else key[-1]))
+            table.errors.setdefault(task, []).append(renamed(errors[place], names))
+    ordered = sorted(tables, key=lambda key: (*key[:-2], -1 if key[-2] is None else key[-2], key[-1]))
     return [table for key in ordered for table in _by_protocol(tables[key])]
+
+
+def _key(probe: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Returns what all probes of a table have in common, but for the tested tiles."""
+    selection = tuple(sorted(probe["regions"])), bool(probe["masked"]), bool(probe.get("random"))
+    return *selection, probe["evaluation"], probe.get("fold")
 
 
 def _by_protocol(table: ReportTable) -> list[ReportTable]:

@@ -14,7 +14,19 @@ from geojepa_cli.evaluate.report_cell import FIGURES, Cell
 _SPREADS = ("mae", "auroc", "average_precision", "r2", "spearman")
 _PARTS = ("presence_auroc", "presence_average_precision", "value_mae")
 COLUMNS = (
-    *("regions", "task", "masked", "random_split", "evaluation", "fold", "model", "head", "ref", "protocol"),
+    *(
+        "regions",
+        "task",
+        "masked",
+        "random_split",
+        "evaluation",
+        "fold",
+        "tile_set",
+        "model",
+        "head",
+        "ref",
+        "protocol",
+    ),
     *("shared_entities", "buffer", "ranked", "best", "tiles", "groups"),
     *("mae", "mae_low", "mae_high", "mae_relative_to_dummy", *FIGURES, "seeds"),
     *(f"{name}_spread" for name in _SPREADS),
@@ -84,7 +96,7 @@ def _line(
     return {
         "regions": " ".join(table.regions),
         "task": task,
-        **{name: getattr(table, name) for name in ("masked", "evaluation", "fold")},
+        **{name: getattr(table, name) for name in ("masked", "evaluation", "fold", "tile_set")},
         "random_split": table.random,
         **{name: score.get(name) for name in ("model", "head", "ref", "protocol", "seeds", *FIGURES)},
         "shared_entities": cell.shared,

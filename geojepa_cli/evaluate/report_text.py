@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from geojepa_cli.evaluate.protocols import MEANINGS, SEEN
+from geojepa_cli.evaluate.report_rows import other_tiles
 
 NONE = "–"
 MARKED = {SEEN: "🔴 seen"}  # Markdown has no colours
@@ -16,7 +17,8 @@ SCORES_EXPLAINED = (
     "score: for each task, the MAE of the model is divided by the MAE of Dummy, which predicts the median label; "
     "the score is the mean of these ratios over tasks (0 is perfect, 1 is no better than Dummy)",
     "harmonic: for each task, the best MAE in the table is divided by the MAE of the model; this column is the "
-    "harmonic mean of these ratios over tasks (1 is best in every task); it changes with the models in the table",
+    "harmonic mean of these ratios over tasks (1 is best in every task); it changes with the models in the table, and "
+    "is – where the best MAE is 0",
 )
 BOLD_EXPLAINED = (
     "the best value of a column, only where the paired 95 % interval of its difference to the next best row excludes 0 "
@@ -68,6 +70,7 @@ def block_title(block: Mapping[str, Any]) -> str:
     """Returns the title of a part of the overview, such as `potsdam, protocol transfer`."""
     names = ", ".join(region.partition("@")[0] for region in block["regions"])
     fold = "" if block["fold"] is None else f", fold {block['fold']}"
+    fold += other_tiles(block["tile_set"])
     return f"{names}{fold}, protocol {block['protocol']}{' (RANDOM SPLIT)' if block['random'] else ''}"
 
 
@@ -95,8 +98,7 @@ def part_cells(row: Mapping[str, Any], place: int, part: Mapping[str, Any], bold
     if found is None:
         return [NONE] * (len(part["tasks"]) + 2)
     values = {task: found["relative"].get(task) for task in part["tasks"]}
-    whole = found["harmonic"] is not None
-    values["score"] = found["score"] if whole else None
+    values["score"] = found["score"]
     cells = [f"{bold}{ratio(value)}{bold}" if name in found["bold"] else ratio(value) for name, value in values.items()]
     return [*cells, ratio(found["harmonic"])]
 
@@ -183,9 +185,7 @@ def score_rows(table: Mapping[str, Any]) -> list[list[str]]:
             row.append(
                 "{:.3g} [{:.3g}, {:.3g}]".format(model["mae"][task], *model["interval"][task]) if known else NONE
             )
-        whole = model["harmonic"] is not None
-        score = f"{float('nan') if model['score'] is None else model['score']:.3f}"
-        rows.append([*row, score if whole else NONE, f"{model['harmonic']:.3f}" if whole else NONE])
+        rows.append([*row, ratio(model["score"]), ratio(model["harmonic"])])
     return rows
 
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from geojepa_cli.evaluate.folds import Floats
 from geojepa_cli.evaluate.predictions import Predictions
-from geojepa_cli.evaluate.report_input import row_name
 from geojepa_cli.grid import parse_tile
 
 MAX_POINTS = 300  # points of a scatter plot
@@ -42,8 +41,14 @@ class RowTiles:
     distances: Floats
 
     @classmethod
-    def of(cls, predictions: Predictions, score: Mapping[str, Any]) -> RowTiles:
-        """Returns the tiles of the row of a score, of those for which the row has a prediction."""
+    def of(cls, row: str, predictions: Predictions, score: Mapping[str, Any]) -> RowTiles:
+        """Returns the tiles for which a row has a prediction.
+
+        Args:
+            row: name of the row.
+            predictions: predictions of the probe with the row.
+            score: score of the row in the report of that probe.
+        """
         values = predictions.predicted[score["model"], score["head"]]
         known = predictions.kept & np.isfinite(values).all(axis=0)
         names, regions = predictions.tested[known, 0], predictions.tested[known, 1]
@@ -51,7 +56,7 @@ class RowTiles:
         unrounded = predictions.unrounded[score["model"], score["head"]][:, known]
         errors, distances = (np.abs(one - labels).mean(axis=0) for one in (values, unrounded))
         groups, predicted = predictions.groups[known], unrounded.mean(axis=0)
-        return cls(row_name(score), names, groups, regions, labels, predicted, errors, distances)
+        return cls(row, names, groups, regions, labels, predicted, errors, distances)
 
     def worst(self, count: int = WORST) -> list[dict[str, Any]]:
         """Returns the tiles with the largest errors, largest first.
@@ -66,6 +71,7 @@ class RowTiles:
                 "label": _rounded(self.labels[i]),
                 "predicted": _rounded(self.predicted[i]),
                 "error": _rounded(self.errors[i]),
+                "unrounded_error": _rounded(self.distances[i]),
             }
             for i in order
         ]

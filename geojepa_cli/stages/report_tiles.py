@@ -130,7 +130,7 @@ class ReportTiles:
             predictions = probe.predictions() if wanted else None
             for key, row in wanted:
                 assert predictions is not None
-                found[key, row] = RowTiles.of(predictions, self._tables[key[0]].cells[key[1]][row].score)
+                found[key, row] = RowTiles.of(row, predictions, self._tables[key[0]].cells[key[1]][row].score)
         read = {key: [found[key, row] for row in rows] for key, rows in chosen.items()}
         return {key: [row for row in rows if len(row.names)] for key, rows in read.items() if len(rows[0].names)}
 

@@ -37,7 +37,7 @@ def _rebuild(remains: Remains) -> Hint:
 REPORTS = Stage(
     "reports",
     version=4,
-    schema=2,
+    schema=3,
     rebuild=_rebuild,
     files=(MARKDOWN_FILE, JSON_FILE, CSV_FILE, PAGE_FILE, COST_FILE, COST_CSV_FILE),
 )
@@ -65,7 +65,7 @@ def report(workspace: Workspace, out: str | Path | None = None) -> Artifact:
     probes = read_probes(workspace)
     models, leakage = ReportModels(workspace, probes), ReportLeakage(workspace, probes)
     contents, errors = [one.content for one in probes], [one.errors for one in probes]
-    tiles = ReportTiles(workspace, probes, build_tables(contents))
+    tiles = ReportTiles(workspace, probes, build_tables(contents, errors))
     facts, costs = models.facts(), models.costs()
     inputs = list(dict.fromkeys([*(one.artifact for one in probes), *leakage.inputs, *tiles.inputs]))
 

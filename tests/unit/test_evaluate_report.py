@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from geojepa_cli.evaluate.comparison import TaskErrors
+from geojepa_cli.evaluate.overview import build_overview
 from geojepa_cli.evaluate.report import build_tables
 from geojepa_cli.evaluate.report_input import check_probe
 from geojepa_cli.evaluate.report_text import score_rows, to_markdown
@@ -74,6 +77,50 @@ def test_figures_of_different_tiles_are_never_in_one_table() -> None:
     assert len({table.title for table in tables}) == 4 and "fold 1" in tables[2].title
 
 
+def _errors(tiles: str, *rows: str) -> TaskErrors:
+    values = np.ones(2)
+    return TaskErrors(tiles, np.array(["g", "h"]), values, dict.fromkeys(("dummy (median)", *rows), values))
+
+
+def test_rows_of_other_tiles_are_in_another_table_with_their_own_dummy() -> None:
+    probes = [
+        _probe("x", {"dummy": 4.0, "m": 2.0}),
+        _probe("x", {"dummy": 4.0, "n": 1.0}),
+        _probe("x", {"dummy": 1.0, "some": 0.9}),
+        _probe("y", {"dummy": 8.0, "m": 2.0}),
+    ]
+    errors = [_errors(tiles, row) for tiles, row in (("all", "m"), ("all", "n"), ("part", "some"), ("other task", "m"))]
+    first, second = build_tables(probes, errors)
+    assert first.tasks == ["x", "y"] and first.score("m (linear)") == pytest.approx(0.375)
+    assert set(first.cells["x"]) == {"m (linear)", "n (linear)", "dummy (median)"}
+    assert second.tasks == ["x"] and second.score("some (linear)") == pytest.approx(0.9)
+    assert first.tile_set == 0 and second.tile_set == 1 and "other tiles" in second.title
+    overview = build_overview([table.to_json() for table in (first, second)], {})
+    assert [[part["table"] for part in block["parts"]] for block in overview] == [[0], [1]]
+
+
+def test_of_sets_of_tiles_with_as_many_rows_the_newest_is_first() -> None:
+    probes = [_probe("x", {"dummy": 4.0, "m": 2.0}), _probe("x", {"dummy": 1.0, "m": 0.9})]
+    tables = build_tables(probes, [_errors("old", "m"), _errors("new", "m")])
+    assert [table.maes["x"]["m (linear)"] for table in tables] == [0.9, 2.0]
+
+
+def test_a_row_never_has_the_results_of_two_models_of_one_name() -> None:
+    def of(task: str, ref: str, mae: float) -> dict[str, Any]:
+        probe = _probe(task, {"dummy": 4.0, "m": mae})
+        probe["scores"][1]["ref"] = ref
+        return probe
+
+    probes = [of("x", "m@old", 2.0), of("y", "m@old", 2.0), of("y", "m@new", 1.0)]
+    errors = [_errors(task, "m (linear)") for task in ("x", "y", "y")]
+    table = build_tables(probes, errors)[0]
+    assert set(table.cells["x"]) == {"m@old (linear)", "dummy (median)"}
+    assert set(table.cells["y"]) == {"m@old (linear)", "m (linear)", "dummy (median)"}
+    assert table.score("m@old (linear)") == pytest.approx(0.5) and table.maes["y"]["m (linear)"] == 1.0
+    compared = {frozenset((one.a, one.b)) for one in table.comparisons}
+    assert frozenset(("m (linear)", "m@old (linear)")) in compared
+
+
 def test_models_of_different_protocols_are_in_different_tables_each_with_the_baselines() -> None:
     probes = [
         _probe("x", {"dummy": 4.0, "m": 1.0}, protocol="seen"),
@@ -110,6 +157,16 @@ def test_a_model_without_all_tasks_has_no_score() -> None:
 def test_a_task_in_which_dummy_never_errs_gives_no_score() -> None:
     table = build_tables([_probe("x", {"dummy": 0.0, "m": 0.0})])[0]
     assert table.to_json()["models"][0]["score"] is None
+
+
+def test_no_harmonic_score_is_shown_next_to_a_model_without_errors() -> None:
+    table = build_tables(
+        [_probe("x", {"dummy": 4.0, "m": 0.0, "n": 1.0}), _probe("y", {"dummy": 1.0, "m": 0.5, "n": 0.5})]
+    )[0]
+    by_model = {entry["model"]: entry for entry in table.to_json()["models"]}
+    assert by_model["m (linear)"]["harmonic"] == pytest.approx(1.0)
+    assert by_model["n (linear)"]["harmonic"] is None
+    assert {row[0]: row[-2:] for row in score_rows(table.to_json())}["n (linear)"] == ["0.375", "–"]
 
 
 def test_missing_and_wrong_entries_of_a_report_are_named() -> None:

@@ -17,7 +17,7 @@ def test_tiles_of_a_row_are_those_with_a_prediction_that_thinning_kept() -> None
     kept = np.array([True, False, True, True])
     labels, predicted = np.array([2.0, 0.0, 1.0, 0.0]), {("m", "mlp"): values}
     found = Predictions(tested, np.array(["14_0_1"] * 4), kept, labels, predicted, predicted)
-    tiles = RowTiles.of(found, {"model": "m", "head": "mlp"})
+    tiles = RowTiles.of("m (mlp)", found, {"model": "m", "head": "mlp"})
     assert tiles.row == "m (mlp)" and tiles.names.tolist() == ["16_0_7", "16_2_7"]
     assert tiles.predicted.tolist() == [2.0, 4.0]
     assert tiles.errors.tolist() == [1.0, 3.0]  # the mean of errors, not the error of the mean
@@ -29,10 +29,11 @@ def test_of_wrong_classes_the_surest_are_the_worst() -> None:
     labels, kept = np.array([1.0, 1.0, 1.0, 0.0]), np.ones(4, bool)
     key = ("m", "linear")
     found = Predictions(tested, np.array(["14_0_1"] * 4), kept, labels, {key: before.round()}, {key: before})
-    tiles = RowTiles.of(found, {"model": "m", "head": "linear"})
+    tiles = RowTiles.of("m (linear)", found, {"model": "m", "head": "linear"})
     assert [(one["tile"], one["predicted"], one["error"]) for one in tiles.worst(3)] == [
         *(("16_1_7", 0.1, 1.0), ("16_0_7", 0.4, 1.0), ("16_3_7", 0.2, 0.0))
     ]
+    assert [one["unrounded_error"] for one in tiles.worst(3)] == [0.9, 0.6, 0.2]
     assert tiles.predicted.tolist() == before[0].tolist()
 
 

@@ -14,7 +14,8 @@ from probe_reports import errors_of, probe_report, row_tiles
 from geojepa_cli.evaluate.overview import build_overview
 from geojepa_cli.evaluate.report import ReportTable, build_tables
 from geojepa_cli.evaluate.report_text import count, ratio, share, shares
-from geojepa_cli.pages.report.charts import nice_end
+from geojepa_cli.evaluate.report_tiles import ErrorMap
+from geojepa_cli.pages.report.charts import ERROR_COLOURS, legend, nice_end
 from geojepa_cli.pages.report.page import Picture, TaskPlots, render_report
 
 EVIL = "<script>alert('x')</script>\"&"
@@ -215,3 +216,11 @@ def test_maps_and_images_are_credited(made: tuple[str, dict[str, Any]]) -> None:
 def test_the_same_input_gives_the_same_page(made: tuple[str, dict[str, Any]]) -> None:
     assert _page(_reports())[0] == made[0]
     assert len(made[0]) < 200_000
+
+
+def test_a_map_without_errors_has_the_lightest_colour_and_large_errors_the_darkest() -> None:
+    squares = np.array([[16, 18000 + x, 25950] for x in range(3)], np.int64)
+    perfect = ErrorMap(squares, np.zeros(3), (), 3, False)
+    assert [one["colour"] for one in legend(perfect)] == [ERROR_COLOURS[0]]
+    two = ErrorMap(squares, np.array([0.0, 0.0, 1.0]), (0.0,), 3, False)
+    assert [one["colour"] for one in legend(two)] == [ERROR_COLOURS[0], ERROR_COLOURS[-1]]

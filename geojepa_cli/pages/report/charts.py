@@ -136,8 +136,8 @@ def _panel(squares: NDArray[np.int64], classes: NDArray[np.int64], total: int) -
 
 
 def _colour(place: int, classes: int) -> str:
-    """Returns the colour of an error class. With fewer classes than colours, the last colours are used."""
-    return ERROR_COLOURS[len(ERROR_COLOURS) - classes + place]
+    """Returns the colour of an error class: the lightest for the smallest errors, the darkest for the largest."""
+    return ERROR_COLOURS[round(place * (len(ERROR_COLOURS) - 1) / max(classes - 1, 1))]
 
 
 def _n(value: float) -> str:

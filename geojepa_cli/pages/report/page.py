@@ -258,6 +258,7 @@ def _worst(
             {
                 **{name: tile[name] for name in ("tile", "region")},
                 **{name: f"{tile[name]:.3g}" for name in ("label", "predicted", "error")},
+                "unrounded": f"{tile['unrounded_error']:.3g}" if tile["unrounded_error"] != tile["error"] else "",
                 "image": images.get(key),
                 "drawn": key in pictures and pictures[key].drawn,
                 "url": f"https://www.openstreetmap.org/#map=17/{(south + north) / 2:.5f}/{(west + east) / 2:.5f}",
