@@ -24,6 +24,11 @@ class LossConfig(Section):
         description="prediction loss: `smooth_l1` (GeoJEPA thesis), or `info_nce`, which compares a predicted vector "
         "with the vectors of all hidden tokens of its tile",
     )
+    prediction_weight: Weight = Field(
+        default=1.0,
+        description="weight of the prediction loss of hidden tokens (GeoJEPA thesis: 1); 0 trains with the other terms "
+        "alone",
+    )
     temperature: Float = Field(default=0.1, ge=1e-3, le=100, description="temperature of the loss `info_nce`")
     targets: Literal["ema", "random_projection"] = Field(
         default="ema",

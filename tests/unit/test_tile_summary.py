@@ -136,6 +136,8 @@ def test_the_weighted_loss_is_added_and_gradients_reach_the_new_layers() -> None
         step.loss.backward()
     parts = losses[4.0]
     assert parts["loss"] == pytest.approx(losses[0.0]["loss"] + 4 * parts["prediction_tags"], rel=1e-5)
+    assert parts["loss_share_tags"] == pytest.approx(4 * parts["prediction_tags"] / parts["loss"], rel=1e-5)
+    assert sum(value for name, value in parts.items() if name.startswith("loss_share_")) == pytest.approx(1.0)
     for name in ("tag_predictor.linear.weight", "context_encoder.summary.linear.weight"):
         gradient = dict(model.module.named_parameters())[name].grad
         assert gradient is not None and bool(gradient.any()), name

@@ -230,7 +230,11 @@ def test_shares_of_loss_and_gradient_are_logged_for_each_modality(region: Path, 
         values = [line[f"{share}_{name}"] for name in NUMBERS]
         assert sum(values) == pytest.approx(1.0, rel=1e-4) and min(values) > 0.02
     train_in(tmp_path / "t", region, config_of("train.max_steps=4"))
-    assert not [name for name in read_metrics(tmp_path / "t" / METRICS)[-1] if "share" in name]
+    assert not [
+        name
+        for name in read_metrics(tmp_path / "t" / METRICS)[-1]
+        if name.startswith(("prediction_share", "grad_share"))
+    ]
 
 
 @pytest.mark.parametrize("switch", ["sigreg", "info_nce", "random_projection", "random_projection, info_nce"])
@@ -246,3 +250,20 @@ def test_attention_pooling_needs_the_tile_prediction() -> None:
     with pytest.raises(UsageError, match="predict_tile"):
         config_of("model.pooling=attention", "model.predict_tile=false")
     assert config_of("model.pooling=attention").model.predict_tile
+
+
+def test_the_prediction_of_hidden_tokens_has_its_weight() -> None:
+    given = {"model": SMALL.model_copy(update={"predict_tile": True})}
+    parts = {}
+    for weight in (0.0, 1.0, 3.0):
+        step = pretraining(given["model"], LossConfig(prediction_weight=weight)).prepare(images(), rng())()
+        parts[weight] = {name: float(value) for name, value in step.parts.items()}
+    for weight in (0.0, 3.0):
+        expected = parts[1.0]["loss"] + (weight - 1.0) * parts[1.0]["prediction"]
+        assert parts[weight]["loss"] == pytest.approx(expected, rel=1e-5)
+    assert parts[0.0]["loss_share_prediction"] == 0.0 < parts[1.0]["loss_share_prediction"]
+
+
+def test_a_loss_without_any_prediction_is_refused() -> None:
+    with pytest.raises(ValueError, match="there is no target"):
+        PretrainConfig(model=SMALL, loss=LossConfig(prediction_weight=0.0), train=TrainConfig(max_steps=10))

@@ -32,13 +32,14 @@ def jepa_losses(
 ) -> dict[str, Tensor]:
     """Computes the training loss: the prediction loss, plus the regulariser, plus Gram anchoring.
 
-    The prediction loss compares the predicted token vectors with their targets (`loss.prediction`). If the model
-    predicts tile vectors, their smooth L1 loss is added with the weight `tile_prediction_weight`. If it predicts the
-    tags of tiles, their loss is added with the weight `tag_prediction_weight`. `whole_tag_share` is the share of
-    predictions from whole tiles in this loss; the others are from context tokens. The regulariser is computed for the
-    vectors of predicted tokens, of context tokens, and of tiles (pooled from context tokens). Token losses are first
-    averaged within each modality, then over the modalities. With `loss.average` `token`, as in the GeoJEPA thesis, they
-    are averaged over the tokens of all modalities together. The thesis does not regularise tile vectors.
+    The prediction loss compares the predicted token vectors with their targets (`loss.prediction`), and has the weight
+    `prediction_weight`. If the model predicts tile vectors, their smooth L1 loss is added with the weight
+    `tile_prediction_weight`. If it predicts the tags of tiles, their loss is added with the weight
+    `tag_prediction_weight`. `whole_tag_share` is the share of predictions from whole tiles in this loss; the others are
+    from context tokens. The regulariser is computed for the vectors of predicted tokens, of context tokens, and of
+    tiles (pooled from context tokens). Token losses are first averaged within each modality, then over the modalities.
+    With `loss.average` `token`, as in the GeoJEPA thesis, they are averaged over the tokens of all modalities together.
+    The thesis does not regularise tile vectors.
 
     Args:
         output: output of the model for one batch.
@@ -48,25 +49,27 @@ def jepa_losses(
         modalities: name and id of each modality that the model reads.
     Returns:
         Dict of scalars: `loss` is the total to minimise. The others are its terms, before they are multiplied by their
-        weights. The terms have no gradient. If the model reads several modalities, `prediction_<name>` is a modality's
-        summand of the prediction loss, and `prediction_share_<name>` is this summand divided by the prediction loss.
+        weights. The terms have no gradient. If there are several parts, `loss_share_<part>` is the share of a part in
+        the total, after it was multiplied by its weight. The parts are `prediction`, `tile`, `tags`, `regulariser` and
+        `gram`. If the model reads several modalities, `prediction_<name>` is a modality's summand of the prediction
+        loss, and `prediction_share_<name>` is this summand divided by the prediction loss.
     """
     predicted, context = output.predicted.float(), output.context.float()
     values = _token_losses(predicted, output, config)
     by_token = config.average == "token"
     prediction = (mean_over_tokens if by_token else mean_over_modalities)(values, output.target_modality, weights)
     parts = {"prediction": prediction.detach()}
+    weighted = {"prediction": config.prediction_weight * prediction}
     if len(modalities) > 1:
         parts |= _shares(modality_shares(values, output.target_modality, weights, by_token), modalities)
     if output.predicted_tiles is not None:
         tile = tile_prediction_loss(output.predicted_tiles.float(), output.target_tiles.float(), output.lengths)
-        prediction = prediction + config.tile_prediction_weight * tile
+        weighted["tile"] = config.tile_prediction_weight * tile
         parts["prediction_tile"] = tile.detach()
     if output.predicted_tags is not None and output.tag_counts is not None:
         tags, terms = _tag_losses(output.predicted_tags, output.whole_tags, output.tag_counts, config)
-        prediction = prediction + config.tag_prediction_weight * tags
+        weighted["tags"] = config.tag_prediction_weight * tags
         parts |= terms
-    loss = prediction
     if config.regulariser != "none":
         apart = len(modalities) > 1 and not by_token
         sets = {
@@ -75,14 +78,15 @@ def jepa_losses(
         }
         if config.tile_weight:
             sets["tile"] = _together(output.context_tiles.float())
-        regulariser, terms = (_vicreg if config.regulariser == "vicreg" else _sigreg)(sets, config, rng)
-        loss = loss + regulariser
+        regularise = _vicreg if config.regulariser == "vicreg" else _sigreg
+        weighted["regulariser"], terms = regularise(sets, config, rng)
         parts |= terms
     if output.gram is not None:
         gram = gram_loss(context, output.gram.float(), output.context_lengths)
-        loss = loss + config.gram_weight * gram
+        weighted["gram"] = config.gram_weight * gram
         parts["gram"] = gram.detach()
-    return {"loss": loss, **parts}
+    loss = sum(weighted.values(), torch.zeros((), device=prediction.device))
+    return {"loss": loss, **parts, **_loss_shares(weighted, loss)}
 
 
 VectorSets = Mapping[str, tuple[Tensor, Tensor, int]]  # vectors, their modality ids, number of modalities
@@ -91,6 +95,13 @@ VectorSets = Mapping[str, tuple[Tensor, Tensor, int]]  # vectors, their modality
 def _together(x: Tensor) -> tuple[Tensor, Tensor, int]:
     """Returns vectors with the ids of a single modality."""
     return x, torch.zeros(len(x), dtype=torch.int64, device=x.device), 1
+
+
+def _loss_shares(weighted: Mapping[str, Tensor], loss: Tensor) -> dict[str, Tensor]:
+    if len(weighted) < 2:
+        return {}
+    total = loss.detach().clamp_min(1e-12)
+    return {f"loss_share_{name}": part.detach() / total for name, part in weighted.items()}
 
 
 def _shares(summands: Tensor, modalities: Mapping[str, int]) -> dict[str, Tensor]:
