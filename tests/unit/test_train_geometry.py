@@ -10,11 +10,15 @@ import torch
 from synthetic_store import write_synthetic_geometry
 from training import config_of, same_weights, train_in, write_region
 
+from geojepa_cli.config.names import METRICS
 from geojepa_cli.config.schema import PretrainConfig
 from geojepa_cli.errors import FeatureMismatchError
+from geojepa_cli.models.jepa.gradients import watch_fusion
 from geojepa_cli.models.jepa.memory import activation_bytes
+from geojepa_cli.nn.tokens.fusion import EntityFusion
 from geojepa_cli.store.reader import RegionStore
 from geojepa_cli.train.data import TrainingData
+from geojepa_cli.train.log import read_metrics
 from geojepa_cli.train.memory import estimate_memory
 
 GT = ("model.modalities=[tags, geometry]", "model.geometry_dim=6", "model.tag_weighting=learned")
@@ -46,6 +50,31 @@ def test_a_run_resumed_from_its_checkpoint_is_equal_to_the_bit(region: Path, tmp
     resumed = train_in(tmp_path / "straight", region, config, data=data)  # from step 8
     assert resumed.result.resumed_from == 8
     assert same_weights(resumed.module, straight.module)
+
+
+def test_the_gradient_shares_of_fused_tags_and_geometry_are_those_of_the_input_of_the_mlp() -> None:
+    fusion = EntityFusion(6, 4)
+    shares = watch_fusion(fusion, torch.device("cpu"))
+    rng = torch.Generator().manual_seed(0)
+    tags, geometry = (torch.randn(5, size, generator=rng, requires_grad=True) for size in (4, 6))
+    tagged = torch.ones(5, dtype=torch.bool)
+    fused = fusion(tags, tagged, geometry)
+    fused.square().sum().backward()
+    shape = fusion.geometry_norm(fusion.geometry(geometry)).detach().requires_grad_()
+    alone = tags.detach().requires_grad_()
+    fusion.mlp(torch.cat([alone, shape], dim=1)).square().sum().backward()
+    assert alone.grad is not None and shape.grad is not None
+    expected = float(shape.grad.norm() / (shape.grad.norm() + alone.grad.norm()))
+    assert float(shares["grad_share_fused_geometry"]) == pytest.approx(expected, rel=1e-5)
+    assert float(sum(shares.values())) == pytest.approx(1.0)
+
+
+def test_the_shares_of_tags_and_geometry_are_logged(region: Path, tmp_path: Path) -> None:
+    config = config_of(*GT, "train.max_steps=4")
+    train_in(tmp_path / "gt", region, config, data=open_gt(region, config))
+    line = read_metrics(tmp_path / "gt" / METRICS)[-1]
+    assert 0.02 < line["grad_share_fused_geometry"] < 0.98
+    assert line["grad_share_fused_geometry"] + line["grad_share_fused_tags"] == pytest.approx(1.0, rel=1e-4)
 
 
 def test_tiles_on_the_device_train_the_same_model(region: Path, tmp_path: Path) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from geojepa_cli.nn.losses.prediction import members
+from geojepa_cli.nn.tokens.fusion import EntityFusion
 
 
 def watch_gradients(content: Tensor, modality: Tensor, modalities: Mapping[str, int]) -> dict[str, Tensor]:
@@ -38,3 +39,31 @@ def watch_gradients(content: Tensor, modality: Tensor, modalities: Mapping[str, 
 
     content.register_hook(measure)
     return {f"grad_share_{name}": shares[number] for name, number in modalities.items()}
+
+
+def watch_fusion(fusion: EntityFusion, device: torch.device) -> dict[str, Tensor]:
+    """Measures the gradients of tags and of geometry where they are fused, in every backward pass from now on.
+
+    Tags and geometry of an entity are one token, so `watch_gradients` cannot tell them apart. The two halves of the
+    input of the MLP that fuses them can. The path of the tags past the MLP (`model.fusion: residual`) does not count.
+
+    Args:
+        fusion: module of the context encoder.
+        device: device of the model.
+
+    Returns:
+        Dict of scalars: `grad_share_fused_tags` and `grad_share_fused_geometry`, which every backward pass overwrites.
+        They are 0 before the first one.
+    """
+    shares = torch.zeros(2, device=device)
+
+    def measure(gradient: Tensor) -> None:
+        norms = torch.stack([half.norm() for half in gradient.detach().float().chunk(2, dim=1)])
+        shares.copy_(norms / norms.sum().clamp_min(1e-30))
+
+    def before(module: nn.Module, inputs: tuple[Tensor]) -> None:
+        if inputs[0].requires_grad:
+            inputs[0].register_hook(measure)
+
+    fusion.mlp.register_forward_pre_hook(before)
+    return {"grad_share_fused_tags": shares[0], "grad_share_fused_geometry": shares[1]}

@@ -12,7 +12,7 @@ from geojepa_cli.config.modality import TOKEN_MODALITIES
 from geojepa_cli.config.schema import PretrainConfig, TrainConfig
 from geojepa_cli.models.base import BatchVectors, FrozenInputs, StepLosses
 from geojepa_cli.models.jepa.build import bind_tags, build_jepa, mask_rates, modality_weights
-from geojepa_cli.models.jepa.gradients import watch_gradients
+from geojepa_cli.models.jepa.gradients import watch_fusion, watch_gradients
 from geojepa_cli.models.jepa.jepa import Jepa, JepaInput
 from geojepa_cli.models.jepa.losses import jepa_losses
 from geojepa_cli.models.jepa.memory import activation_bytes
@@ -47,6 +47,8 @@ class JepaPretraining:
         self._columns = inputs.tag_list.frequent_columns().to(inputs.device) if config.model.summary_dim else None
         tokens = [modality for modality in TOKEN_MODALITIES if modality in config.model.modalities]
         self._modalities = {str(modality): modality.number for modality in tokens}
+        fusion = module.context_encoder.tokens.tokenizer.fusion
+        self._fused = {} if fusion is None else watch_fusion(fusion, inputs.device)
 
     def prepare(self, batch: TileBatch, rng: torch.Generator) -> Callable[[], StepLosses]:
         """Masks random tokens of a batch. Returns a function that predicts these tokens and computes the losses."""
@@ -79,7 +81,7 @@ class JepaPretraining:
         with torch.autocast(self._inputs.device.type, enabled=False):
             losses = jepa_losses(output, self._config.loss, self._weights, rng, self._modalities)
         parts = {name: value.detach() for name, value in losses.items()}
-        parts |= watch_gradients(output.content, output.context_modality, self._modalities)
+        parts |= watch_gradients(output.content, output.context_modality, self._modalities) | self._fused
         return StepLosses(losses["loss"], parts, batch.tokens)
 
     def finish_step(self, progress: float) -> None:
