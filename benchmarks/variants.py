@@ -72,6 +72,7 @@ ABLATIONS = {
     "tiny-no-whole": Variant("tiny.yaml", {"loss.whole_tag_share": 0.0}),
     "tiny-no-latent": Variant("tiny.yaml", {"loss.prediction_weight": 0.0}),
     "tiny-latent-alone": Variant("tiny.yaml", {"loss.tag_prediction_weight": 0.0, "loss.tile_prediction_weight": 0.0}),
+    "tiny-more-latent": Variant("tiny.yaml", {"loss.prediction_weight": 100.0}),
     "tiny-few-tags": Variant("tiny.yaml", {"loss.tag_prediction_weight": 0.2}),
     "tiny-no-tile": Variant("tiny.yaml", {"model.predict_tile": False, "loss.tile_prediction_weight": 0.0}),
     "tiny-no-sketch": Variant("tiny.yaml", {"model.sketch_dim": 0}),
