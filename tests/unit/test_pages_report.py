@@ -177,7 +177,7 @@ def test_cells_stand_in_the_row_of_their_model(made: tuple[str, dict[str, Any]])
         for part in (plain, masked)
         for name in ("", "score", "harmonic")
     ]
-    assert rows[0][1:] == [*expected, "transfer", "6.4–8.1 %", "no", "5.17 M", "7.59 M", "77.5 s, cpu", "41.5"]
+    assert rows[0][1:] == ["transfer", "6.4–8.1 %", "no", *expected, "5.17 M", "7.59 M", "77.5 s, cpu", "41.5"]
 
 
 def test_seen_is_red_and_random_images_stand_outside_the_ranking(made: tuple[str, dict[str, Any]]) -> None:
