@@ -79,8 +79,7 @@ def _read(opened: Any, table: RawTable) -> NDArray[np.float32]:
         message = f"`{table.path}` has several columns of lists ({names}): expected one column with vectors"
         raise DataError(message, _corrected())
     columns = _numbered(opened.schema_arrow, table)
-    found = [opened.read([name]).column(0).to_numpy().astype(np.float32) for name in columns]
-    return np.column_stack(found)
+    return np.column_stack([_as_float32(opened.read([name]).column(0).to_numpy()) for name in columns])
 
 
 def _from_lists(column: Any, table: RawTable, name: str) -> NDArray[np.float32]:
@@ -92,9 +91,13 @@ def _from_lists(column: Any, table: RawTable, name: str) -> NDArray[np.float32]:
     width = int(lengths[0])
     if not 0 < width <= MAX_DIMENSION:
         raise table.wrong(0, f"the vector has {width:,} values: expected 1 to {MAX_DIMENSION:,}")
-    values = column.flatten().to_numpy(zero_copy_only=False).astype(np.float32)
-    found: NDArray[np.float32] = values.reshape(len(lengths), width)
-    return found
+    return _as_float32(column.flatten().to_numpy(zero_copy_only=False)).reshape(len(lengths), width)
+
+
+def _as_float32(values: NDArray[Any]) -> NDArray[np.float32]:
+    """Converts numbers to float32. Numbers that are too large become infinite, which `read_vectors` refuses."""
+    with np.errstate(over="ignore"):
+        return values.astype(np.float32)
 
 
 def _numbered(schema: Any, table: RawTable) -> list[str]:

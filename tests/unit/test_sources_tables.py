@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,8 @@ def test_vectors_as_lists_of_any_type_or_as_numbered_columns_are_the_same(tmp_pa
         ({"vector": [[1.0], [np.nan], [2.0]]}, "row 2: the vector has a value that is missing or not finite"),
         ({"vector": [[1.0], [2.0], [np.inf]]}, "row 3: the vector has a value"),
         ({"vector": [[1.0], [2.0], [None]]}, "row 3: the vector has a value"),
+        ({"vector": [[1.0], [1e300], [2.0]]}, "row 2: the vector has a value that is missing or not finite"),
+        ({"emb_0": [1.0] * 3, "emb_1": [1.0, 2.0, -1e300]}, "row 3: the vector has a value"),
         ({"vector": pa.array([[], [], []], pa.list_(pa.float32()))}, "0 values"),
         ({"a": [[1.0]] * 3, "b": [[1.0]] * 3}, "several columns of lists"),
         ({"emb_0": [1.0] * 3, "emb_2": [1.0] * 3}, "lacks the vector column with number 1"),
@@ -238,8 +241,10 @@ def test_vectors_as_lists_of_any_type_or_as_numbered_columns_are_the_same(tmp_pa
     ],
 )
 def test_wrong_vectors_are_clear_errors(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
-    with pytest.raises(DataError, match=message):
-        read_vectors(write(tmp_path / "a.parquet", tile=TILES, **columns))
+    path = write(tmp_path / "a.parquet", tile=TILES, **columns)
+    with warnings.catch_warnings(), pytest.raises(DataError, match=message):
+        warnings.simplefilter("error")
+        read_vectors(path)
 
 
 PLACE = {"type": "Point", "coordinates": [1.5, 2.5]}
