@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from geojepa_cli.tasks.label_spec import FileLabels
 from geojepa_cli.tasks.spec import TaskSpec
 
 
@@ -9,7 +10,8 @@ def build_prompt(spec: TaskSpec, images: int, side_m: float, drawn: bool) -> str
     """Returns the question about the labels of several tiles, whose images follow.
 
     Args:
-        spec: definition of the task. The question has its title, unit and limits.
+        spec: definition of the task. The question has its title, unit and limits. The unit of labels from a file
+            is unknown.
         images: number of images.
         side_m: width of a tile, in metres.
         drawn: True if some of the images are drawn from the map.
@@ -20,7 +22,8 @@ def build_prompt(spec: TaskSpec, images: int, side_m: float, drawn: bool) -> str
     ]
     if drawn:
         lines.append("Some of the images are drawn from a map, in the style of aerial images.")
-    lines.append(f"Estimate for each image: {_quantity(spec)}. The true values come from OpenStreetMap.")
+    source = " The true values come from OpenStreetMap." if spec.label.file is None else ""
+    lines.append(f"Estimate for each image: {_quantity(spec)}.{source}")
     if spec.label.absent is not None:
         rules = " or ".join(f"`{rule}`" for rule in spec.label.requires)
         lines.append(f"For an area without any element with the tag {rules}, the value is {spec.label.absent:g}.")
@@ -36,6 +39,8 @@ def build_prompt(spec: TaskSpec, images: int, side_m: float, drawn: bool) -> str
 
 
 def _quantity(spec: TaskSpec) -> str:
+    if spec.label.file is not None:
+        return _quantity_of_file(spec.title, spec.label.file)
     unit = f" in {spec.label.unit}" if spec.label.unit else ""
     return {
         "any": f"1 if the area has this, otherwise 0: {spec.title}",
@@ -43,3 +48,16 @@ def _quantity(spec: TaskSpec) -> str:
         "max": f"{spec.title}{unit}, the largest in the area",
         "sum": f"the total of {spec.title}{unit} in the area",
     }[spec.label.kind]
+
+
+def _quantity_of_file(title: str, file: FileLabels) -> str:
+    """Describes labels from a file, whose unit is unknown. Rows that are tiles have no reduction."""
+    if file.binary:
+        return f"1 or 0, the value of `{title}` for the area"
+    return {
+        None: f"`{title}`, the value for the area",
+        "mean": f"`{title}`, the mean of the values in the area",
+        "sum": f"`{title}`, the sum of the values in the area",
+        "max": f"`{title}`, the largest of the values in the area",
+        "nearest": f"`{title}`, the value nearest to the centre of the area",
+    }[file.reduce]
