@@ -32,14 +32,16 @@ class Answer(NamedTuple):
 
 
 class AnswerCache:
-    """Folder of stored answers, each in one JSON file. The file name is a hash of model, prompt and images.
+    """Folder of stored answers, each in one JSON file. The file name is a hash of endpoint, model, prompt and images.
 
     Args:
         folder: path of the folder. The folder is created when the first answer is stored.
+        url: address of the endpoint. Models of two endpoints can have the same name. The files do not contain the
+            address, because it can be secret.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, url: str) -> None:
+        self._folder, self._url = folder, url
 
     def find(self, model: str, prompt: str, images: Sequence[Pixels]) -> Answer | None:
         """Returns the stored answer, or None. A damaged file counts as missing."""
@@ -72,7 +74,8 @@ class AnswerCache:
         Path(file.name).replace(path)
 
     def _path(self, model: str, prompt: str, images: Sequence[Pixels]) -> Path:
-        known = hashlib.sha256(json.dumps([_VERSION, model, prompt, [one.shape for one in images]]).encode())
+        request = [_VERSION, self._url, model, prompt, [one.shape for one in images]]
+        known = hashlib.sha256(json.dumps(request).encode())
         for pixels in images:
             known.update(np.ascontiguousarray(pixels).tobytes())
         return self._folder / f"{known.hexdigest()}.json"

@@ -107,11 +107,15 @@ class ZeroShotRuns:
 
     @property
     def params(self) -> dict[str, Any]:
-        """Parameters of the `probes/` artifact: number of tiles and hash of the prompt, for each language model."""
+        """Parameters of the `probes/` artifact, for each language model.
+
+        They are the number of tiles, and hashes of the endpoint and of the prompt.
+        """
         found = {
             model.ref: {
                 "tiles": model.tiles,
-                "prompt": hashlib.sha256(self._prompt(model, 10).encode()).hexdigest()[:12],
+                "endpoint": _hash(model.base_url.rstrip("/")),  # the address can be secret
+                "prompt": _hash(self._prompt(model, 10)),
             }
             for model in self._models
         }
@@ -136,10 +140,10 @@ class ZeroShotRuns:
         from geojepa_cli.evaluate.zero_shot import clip
         from geojepa_cli.sources.chat import ChatClient
 
-        cache = AnswerCache(self._workspace.root / FOLDER)
         for model in self._models:
             places, pictures = self._places[model.ref], self._pictures[model.ref].read()
             client = ChatClient(model.base_url, self._keys[model.ref])
+            cache = AnswerCache(self._workspace.root / FOLDER, client.url)
             try:
                 with console.progress(f"ask {model.ref}", len(places)) as meter:
                     questions = Questions(model, client, cache, meter.update)
@@ -189,6 +193,10 @@ class ZeroShotRuns:
 
     def _label(self, model: LanguageModel) -> str:
         return f"{model.ref} ({DRAWN_LABEL})" if self._pictures[model.ref].drawn else model.ref
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _read_key(model: LanguageModel) -> str | None:

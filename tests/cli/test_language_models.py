@@ -18,6 +18,7 @@ from geojepa_cli import Workspace, stages
 from geojepa_cli.config.language_model import LanguageModel
 from geojepa_cli.errors import UsageError
 from geojepa_cli.store.images import ImageStore
+from geojepa_cli.store.store import TileStore
 from geojepa_cli.workspace.artifact import Artifact
 
 KEY = "sk-very-secret"
@@ -95,6 +96,25 @@ def test_a_second_run_sends_no_request(demo: Workspace, server: Chat) -> None:
     found = again["result"]["language_models"]["llm:net"]
     assert (found["requests"], found["stored_answers"]) == (0, 2)
     assert again["result"]["scores"] == first["result"]["scores"]
+
+
+def test_another_endpoint_makes_another_probe(demo: Workspace, server: Chat) -> None:
+    first = probe(demo, server, "--tiles", 6)
+    with chat_server() as other:
+        second = probe(demo, other, "--tiles", 6)
+        assert second["artifact"] != first["artifact"] and len(other.bodies) == 1
+
+
+def test_labels_of_a_file_are_asked_for_by_their_column(demo: Workspace, server: Chat, tmp_path: Path) -> None:
+    store = TileStore.open([demo.find("processed", "demo").file("processed.h5")], names=["demo"])
+    tiles = ["_".join(map(str, one)) for one in store.tile_zxy.tolist()]
+    path = tmp_path / "prices.csv"
+    path.write_text("tile,Price\n" + "".join(f"{tile},{row % 7}\n" for row, tile in enumerate(tiles)))
+    stages.build_labels(demo, path, "Price", "demo", attribution="City")
+    words = ("probe", "--task", "price", "--head", "linear", "--model", "llm:net", "--base-url", server.url)
+    json.loads(output_of(demo, *words, "--tiles", 5, "--json"))
+    text = server.bodies[0]["messages"][0]["content"][0]["text"]
+    assert "`Price`, the value for the area" in text and "OpenStreetMap" not in text
 
 
 def test_failed_answers_are_counted_and_left_out(demo: Workspace, server: Chat) -> None:

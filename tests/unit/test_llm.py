@@ -41,7 +41,8 @@ def images(count: int, first: int = 0) -> list[np.ndarray]:
 
 def questions(server: Chat, folder: Path, policy: RetryPolicy = QUICK, **options: object) -> Questions:
     model = LanguageModel("net", server.url, **options)  # type: ignore[arg-type]
-    return Questions(model, ChatClient(server.url, KEY, policy), AnswerCache(folder), lambda done: None)
+    client = ChatClient(server.url, KEY, policy)
+    return Questions(model, client, AnswerCache(folder, client.url), lambda done: None)
 
 
 def prompt(count: int) -> str:
@@ -121,11 +122,21 @@ def test_stored_answers_need_no_request_and_depend_on_all_inputs(server: Chat, t
     assert questions(server, tmp_path).ask(prompt, swapped)[:2].tolist() == [first[1], first[0]]
     questions(server, tmp_path).ask(lambda count: "other", shown[:10])
     other = LanguageModel("other", server.url)
-    Questions(other, ChatClient(server.url, None, QUICK), AnswerCache(tmp_path), print).ask(prompt, shown[:10])
+    Questions(other, ChatClient(server.url, None, QUICK), AnswerCache(tmp_path, server.url), print).ask(prompt, shown[:10])
     assert len(server.bodies) == 5
     for path in tmp_path.iterdir():
         path.write_text(path.read_text().replace("3.0,", "NaN,"))
     assert questions(server, tmp_path).ask(prompt, shown).tolist() == first.tolist() and len(server.bodies) > 5
+
+
+def test_two_endpoints_do_not_share_answers_of_a_model_of_the_same_name(server: Chat, tmp_path: Path) -> None:
+    questions(server, tmp_path).ask(prompt, images(10))
+    with chat_server() as other:
+        questions(other, tmp_path).ask(prompt, images(10))
+        assert (len(server.bodies), len(other.bodies)) == (1, 1)
+        questions(other, tmp_path).ask(prompt, images(10))
+        assert len(other.bodies) == 1
+    assert not [path for path in tmp_path.iterdir() if server.url in path.read_text()]
 
 
 def test_the_cost_limit_stops_before_the_next_request(server: Chat, tmp_path: Path) -> None:
@@ -286,3 +297,22 @@ def test_the_question_names_title_unit_limits_and_absent_value() -> None:
     assert "drawn" not in text and "drawn" in build_prompt(spec, 10, 430, drawn=True)
     bridge = TaskSpec.model_validate({"name": "b", "title": "bridge", "label": {"kind": "any", "tags": ["bridge"]}})
     assert "1 if the area has this, otherwise 0: bridge" in build_prompt(bridge, 1, 430, drawn=False)
+
+
+@pytest.mark.parametrize(
+    ("file", "asked"),
+    [
+        ({"reduce": "mean"}, "`Price`, the mean of the values in the area."),
+        ({"reduce": "sum"}, "`Price`, the sum of the values in the area."),
+        ({"reduce": "max"}, "`Price`, the largest of the values in the area."),
+        ({"reduce": "nearest"}, "`Price`, the value nearest to the centre of the area."),
+        ({"reduce": None}, "`Price`, the value for the area."),
+        ({"reduce": "max", "binary": True}, "1 or 0, the value of `Price` for the area."),
+    ],
+)
+def test_the_question_about_labels_of_a_file_names_the_column_and_not_openstreetmap(
+    file: dict[str, object], asked: str
+) -> None:
+    label = {"kind": "file", "tags": [], "file": {"sha256": "0" * 64, "column": "Price", "bins": [1.0], **file}}
+    text = build_prompt(TaskSpec.model_validate({"name": "p", "title": "Price", "label": label}), 10, 430, drawn=False)
+    assert f"Estimate for each image: {asked}\n" in text and "OpenStreetMap" not in text
