@@ -162,7 +162,8 @@ def _describe(error: Exception, group: Any) -> tuple[int, str, Hint | None]:
         error = io_error(error)
         return error.exit_code, error.message, error.hint
     what = f"{type(error).__name__}: {error}".rstrip(": ")
-    return BUG, f"this is a bug of geojepa: {what}", hints.shell("geojepa", "--debug", *sys.argv[1:])
+    words = [word for word in sys.argv[1:] if word != "--debug"]
+    return BUG, f"this is a bug of geojepa: {what}", hints.shell("geojepa", "--debug", *words)
 
 
 def _interrupted() -> tuple[str, Hint]:

@@ -129,7 +129,7 @@ def test_an_unexpected_error_is_one_message_with_its_exit_code(
     assert done.returncode == code and done.stdout == ""
     assert f"error: {message}" in done.stderr and "hint: geojepa " in done.stderr
     assert ("Traceback" in done.stderr) == debug
-    if code == 70 and not debug:
+    if code == 70:
         assert done.stderr.endswith("hint: geojepa --debug --workspace 'a b' broken\n")
 
 
