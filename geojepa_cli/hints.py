@@ -32,14 +32,16 @@ OF_A_REGION = ("tile", "process", "build-tasks", "pretrain", "embed", "probe", "
 class Hint:
     """A command to paste into a shell, or advice in words if no command helps.
 
+    The text of a hint is one line of shell. A note and an alternative follow the command as a shell comment.
+
     Attributes:
         command: geojepa command, such as `tile`; None to repeat the failed command.
         options: options of `command`, in order. If `command` is None, these options are added to the failed command, or
             replace its options of the same name.
         shell: command of another program, or advice in words; if given, `command` and `options` are ignored.
         first: another hint, whose command must run before this command; printed before it with `&&`.
-        otherwise: alternative hint, which also solves the problem. It is printed after this hint, separated by `, or `.
-        note: note about this command, which is printed in parentheses after it.
+        otherwise: alternative hint, which also solves the problem. It is printed after `or:` in the comment.
+        note: note about this command, which is printed in the comment.
         workspace: directory for `--workspace`; None for the default workspace.
         wrong: option of the failed command that `options` replace. Used only if `command` is None.
         dropped: names of options of the failed command that are left out.
@@ -66,7 +68,7 @@ class Hint:
         return replace(self, otherwise=otherwise)
 
     def noting(self, note: str) -> Hint:
-        """Returns a copy of this hint with a note, which is printed in parentheses after the command."""
+        """Returns a copy of this hint with a note, which is printed in a shell comment after the command."""
         return replace(self, note=note)
 
     def adding(self, **options: Value) -> Hint:
@@ -115,10 +117,17 @@ class Hint:
         return [*words, *self.arguments, *option_words(self.options)]
 
     def __str__(self) -> str:
+        commands, remarks = self._chain()
+        comment = "; ".join(remarks).replace("\n", " ")  # a comment ends at the end of the line
+        return f"{commands}  # {comment}" if comment else commands
+
+    def _chain(self) -> tuple[str, list[str]]:
+        """Returns the commands joined with `&&`, and the remarks about all of them."""
+        commands, remarks = self.first._chain() if self.first is not None else ("", [])
         text = self.shell if self.shell is not None else paste(*self.words())
-        text = " && ".join(part for part in (str(self.first or ""), text) if part)
-        text = f"{text} ({self.note})" if self.note else text
-        return f"{text}, or {self.otherwise}" if self.otherwise is not None else text
+        more = [self.note] if self.note else []
+        more += [f"or: {self.otherwise}"] if self.otherwise is not None else []
+        return " && ".join(part for part in (commands, text) if part), [*remarks, *more]
 
 
 @dataclass(frozen=True)

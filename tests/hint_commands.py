@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 from typing import Any
 
 import typer
@@ -21,13 +22,17 @@ def option_names(command: str | None) -> set[str]:
 
 
 def split_hint(text: str) -> list[list[str]]:
-    """The commands of a hint as words: those joined by `&&` and by `, or`, without the remark in parentheses."""
-    text = re.sub(r" \([^()]*\)(?=$|, or )", "", text)
-    return [shlex.split(part) for part in re.split(r" && |, or ", text)]
+    """The commands of a hint as words: those joined by `&&`, then those after `or:` in the comment."""
+    commands, _, comment = text.partition("  # ")
+    found = [shlex.split(part) for part in commands.split(" && ")]
+    otherwise = re.search(r"(?:^|; )or: (.*)", comment)
+    return found + (split_hint(otherwise[1]) if otherwise else [])
 
 
 def check_hint(text: str) -> None:
-    """Fails where a hint is not made of commands whose options exist."""
+    """Fails where a shell cannot parse a hint, or where it is not made of commands whose options exist."""
+    parsed = subprocess.run(["bash", "-n", "-c", text], capture_output=True, text=True)
+    assert parsed.returncode == 0 and "\n" not in text, f"{parsed.stderr}: {text}"
     for words in split_hint(text):
         assert words, text
         if words[0] == "geojepa":

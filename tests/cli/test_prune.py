@@ -94,7 +94,7 @@ def test_prune_keeps_what_a_run_can_be_resumed_from_unless_it_is_asked_to_delete
         (
             ["--lineage", "models/tiny", "--verify"],
             "`--lineage` cannot be combined with `--verify`",
-            "geojepa artifacts --lineage models/tiny, or geojepa artifacts --verify",
+            "geojepa artifacts --lineage models/tiny  # or: geojepa artifacts --verify",
         ),
         (["--verify", "--prune"], "`--verify` cannot be combined with `--prune`", "geojepa artifacts --prune"),
         (["--lineage", "", "--prune"], "`--lineage` cannot be combined with `--prune`", "geojepa artifacts --prune"),

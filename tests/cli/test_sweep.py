@@ -162,7 +162,7 @@ def test_an_interrupted_sweep_continues_with_the_models_it_has(
     monkeypatch.setattr(sweep_jobs, "pretrain", stopped)
     with pytest.raises(InterruptedRunError, match="1 of 2 models are finished") as caught:
         stages.sweep(workspace, file)
-    assert str(caught.value.hint).endswith(f"sweep {file} (to resume)")
+    assert str(caught.value.hint).endswith(f"sweep {file}  # to resume")
     assert workspace.names("sweeps").count("stopped") == 0
     (first,) = workspace.artifacts("models", "stopped-lr0.01-seed0")
     inode = first.file("weights.safetensors").stat().st_ino

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def completed(line: str, hint: Hint) -> str:
         (
             "--workspace=w tile --region r",
             hints.run("tile", region="a;b, c").or_else(hints.run("artifacts", prune=True)),
-            "geojepa --workspace w tile --region 'a;b, c', or geojepa --workspace w artifacts --prune",
+            "geojepa --workspace w tile --region 'a;b, c'  # or: geojepa --workspace w artifacts --prune",
         ),
         (
             "pretrain --set train.lr=-1 --set model.depth=2",
@@ -60,12 +61,17 @@ def completed(line: str, hint: Hint) -> str:
         (
             "tile --region r",
             Hint(workspace="DIR").noting("on another disk"),
-            "geojepa --workspace DIR tile --region r (on another disk)",
+            "geojepa --workspace DIR tile --region r  # on another disk",
         ),
         (
             "tile --zoom 9",
             hints.run("process").noting("later").or_else(hints.again(zoom=16).noting("now")),
-            "geojepa process (later), or geojepa tile --zoom 16 (now)",
+            "geojepa process  # later; or: geojepa tile --zoom 16  # now",
+        ),
+        (
+            "tile --zoom 9",
+            hints.again().after(hints.shell("rm", "x y").noting("it is\ndamaged")).noting("then again"),
+            "rm 'x y' && geojepa tile --zoom 9  # it is damaged; then again",
         ),
         ("tile --zoom 9", hints.again(zoom=16).within(Path("w")), "geojepa --workspace w tile --zoom 16"),
         ("--workspace v tile", Hint(workspace="DIR").within(Path("w")), "geojepa --workspace DIR tile"),
@@ -75,6 +81,7 @@ def completed(line: str, hint: Hint) -> str:
 )
 def test_a_hint_takes_workspace_and_options_from_the_command_that_failed(line: str, hint: Hint, shown: str) -> None:
     assert completed(line, hint) == shown
+    assert subprocess.run(["bash", "-n", "-c", shown], capture_output=True).returncode == 0
 
 
 def test_without_a_running_command_a_hint_stands_alone() -> None:
