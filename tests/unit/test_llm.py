@@ -122,7 +122,9 @@ def test_stored_answers_need_no_request_and_depend_on_all_inputs(server: Chat, t
     assert questions(server, tmp_path).ask(prompt, swapped)[:2].tolist() == [first[1], first[0]]
     questions(server, tmp_path).ask(lambda count: "other", shown[:10])
     other = LanguageModel("other", server.url)
-    Questions(other, ChatClient(server.url, None, QUICK), AnswerCache(tmp_path, server.url), print).ask(prompt, shown[:10])
+    Questions(other, ChatClient(server.url, None, QUICK), AnswerCache(tmp_path, server.url), print).ask(
+        prompt, shown[:10]
+    )
     assert len(server.bodies) == 5
     for path in tmp_path.iterdir():
         path.write_text(path.read_text().replace("3.0,", "NaN,"))
