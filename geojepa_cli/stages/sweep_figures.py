@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from geojepa_cli import hints
 from geojepa_cli.errors import DataError
-from geojepa_cli.stages.embedding_model import TAGPOOL
 from geojepa_cli.stages.probes import REPORT_FILE
 from geojepa_cli.stages.report_probes import read_probe
 from geojepa_cli.stages.sweep_jobs import Done
@@ -20,15 +19,16 @@ if TYPE_CHECKING:
     from geojepa_cli.evaluate.comparison import TaskErrors
     from geojepa_cli.evaluate.sweep_scores import TrialScores
 
+BASELINE = "tagpool-counts"  # TagPool with the pooling and the sketch of the presets
 Read = tuple[dict[str, "TaskErrors"], list[str]]  # errors by task, and the protocol of each probe
 
 
 def baseline_scores(plan: SweepPlan, probes: Sequence[Sequence[Artifact]]) -> TrialScores:
-    """Returns the scores of the baseline TagPool.
+    """Returns the scores of the baseline.
 
     Args:
         plan: the sweep.
-        probes: for each fold, the `probes/` artifacts of TagPool, one for each task.
+        probes: for each fold, the `probes/` artifacts of the baseline, one for each task.
 
     Raises:
         DataError: the baseline Dummy (predicts the median) makes no error in any task.
@@ -39,7 +39,7 @@ def baseline_scores(plan: SweepPlan, probes: Sequence[Sequence[Artifact]]) -> Tr
     if not any(task.dummy.sum() > 0 for task in errors.values()):
         message = "the baseline Dummy (predicts the median) makes no error in any task, so there is nothing to compare"
         raise DataError(message, hints.run("build-tasks"))
-    return TrialScores(TAGPOOL, errors=[errors], protocols=protocols, baseline=True)
+    return TrialScores(BASELINE, errors=[errors], protocols=protocols, baseline=True)
 
 
 def trial_scores(workspace: Workspace, plan: SweepPlan, trial: Trial, done: Sequence[Done]) -> TrialScores:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 from geojepa_cli import console, hints
 from geojepa_cli.errors import DataError, InterruptedRunError
 from geojepa_cli.hints import Hint
-from geojepa_cli.stages.embedding_model import TAGPOOL
 from geojepa_cli.stages.stage import Regions, Stage, as_command
-from geojepa_cli.stages.sweep_figures import baseline_scores, trial_scores
+from geojepa_cli.stages.sweep_figures import BASELINE, baseline_scores, trial_scores
 from geojepa_cli.stages.sweep_jobs import TRIALS, Done, Job, probe_tasks
 from geojepa_cli.stages.sweep_plan import Settings, SweepPlan, make_plan
 from geojepa_cli.stages.workers import check_ray, run_jobs
@@ -40,7 +39,7 @@ def _rebuild(remains: Remains) -> Hint:
     return Hint("sweep", arguments=(str(folder / SPEC_FILE) if folder is not None and intact else "FILE",))
 
 
-SWEEPS = Stage("sweeps", version=1, rebuild=_rebuild, files=(JSON_FILE, MARKDOWN_FILE, CSV_FILE, SPEC_FILE, BASE_FILE))
+SWEEPS = Stage("sweeps", version=2, rebuild=_rebuild, files=(JSON_FILE, MARKDOWN_FILE, CSV_FILE, SPEC_FILE, BASE_FILE))
 
 
 @as_command("sweep")
@@ -104,8 +103,8 @@ def sweep(
     if ray:
         check_ray()
     jobs = plan.jobs(workspace, device, threads)
-    # TagPool needs no training: this finds everything that is wrong with regions and tasks first
-    baselines = [probe_tasks(workspace, TAGPOOL, job) for job in jobs[: len(plan.folds)]]
+    # the baseline needs no training: this finds everything that is wrong with regions and tasks first
+    baselines = [probe_tasks(workspace, BASELINE, job) for job in jobs[: len(plan.folds)]]
     baseline = baseline_scores(plan, baselines)
     done = _run(jobs, workers if not ray or workers > 1 else 0, ray)
     if all(one["error"] for one in done):
