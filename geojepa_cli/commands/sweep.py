@@ -96,7 +96,7 @@ def print_plan(plan: SweepPlan, json: bool) -> None:
 def print_sweep(content: dict[str, Any], made: Artifact) -> None:
     """Prints the tables of a sweep, and the path of `sweep.md`."""
     from geojepa_cli.evaluate.protocols import SEEN
-    from geojepa_cli.evaluate.sweep_tables import EXPLANATION, PRINTED, printed_cells
+    from geojepa_cli.evaluate.sweep_tables import EXPLANATION, PRINTED, printed_cells, reference_note
 
     for table in content["tables"]:
         title = f"{content['name']}, head {table['head']}"
@@ -106,7 +106,7 @@ def print_sweep(content: dict[str, Any], made: Artifact) -> None:
             console.print_line(f"best: {best}; the 95 % interval of its difference from the next trial excludes 0")
         else:
             console.print_line("no trial is clearly the best")
-    console.print_line(f"differences from the trial {content['reference']}; {EXPLANATION}")
+    console.print_line(f"{reference_note(content)}; {EXPLANATION}")
     console.print_line(f"{made.full_ref}: {made.file(MARKDOWN_FILE)}")
 
 

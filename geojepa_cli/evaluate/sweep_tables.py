@@ -24,6 +24,18 @@ def settings_of(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(key for row in rows for key in row["settings"]))
 
 
+def reference_note(content: Mapping[str, Any]) -> str:
+    """Returns a text that says with which trial the others are compared, or that this trial failed.
+
+    Args:
+        content: content of `sweep.json`.
+    """
+    name = content["reference"]
+    if any(row["trial"] == name and row["error"] for row in content["tables"][0]["rows"]):
+        return f"no differences are shown, because the reference trial {name} failed"
+    return f"differences from the trial {name}"
+
+
 def columns_of(table: Mapping[str, Any], reference: str) -> list[str]:
     """Returns the names of the columns of the table that `cells_of` returns."""
     keys = settings_of(table["rows"])
@@ -79,7 +91,8 @@ def sweep_markdown(content: Mapping[str, Any]) -> str:
     lines = [f"# Sweep {content['name']}", "", EXPLANATION, ""]
     lines += ["- base configuration: `base.yaml`", f"- trained on: {where}", f"- tested on: {tested}{folds}"]
     tasks = f"{', '.join(content['tasks'])} ({'masked' if content['masked'] else 'plain'})"
-    lines += [f"- tasks: {tasks}", f"- seeds: {', '.join(map(str, content['seeds']))}", ""]
+    lines += [f"- tasks: {tasks}", f"- seeds: {', '.join(map(str, content['seeds']))}"]
+    lines += [f"- {reference_note(content)}", ""]
     found = {row["protocol"] for table in content["tables"] for row in table["rows"]}
     lines += [f"- {MARKED.get(name, name)}: {meaning}" for name, meaning in MEANINGS.items() if name in found] + [""]
     for table in content["tables"]:
