@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from geojepa_cli.evaluate.comparison import Comparison, TaskErrors, compare, relative_errors, score
+from geojepa_cli.evaluate.comparison import Comparison, TaskErrors, relative_errors, score
 from geojepa_cli.evaluate.protocols import weakest
+from geojepa_cli.metrics.bootstrap import bootstrap_difference_of_runs
 
+MIN_SEEDS = 3  # of a trial; with fewer, its spread over seeds is unknown
 Tasks = Mapping[str, TaskErrors]  # by name of the task
 
 
@@ -62,21 +64,20 @@ def comparable(one: Tasks, other: Tasks) -> bool:
 
 
 def compare_trials(one: TrialScores, other: TrialScores, head: str, random: bool = False) -> Comparison:
-    """Compares the errors of two trials on the same tiles. The errors of each are averaged over its seeds first.
+    """Compares the errors of two trials on the same tiles. The errors of each are averaged over its seeds.
+
+    The confidence interval is from a bootstrap over groups (zoom-14 tiles) and, for each trial, over its seeds.
 
     Args:
         one, other: trials with errors.
         head: name of the prediction head.
         random: True if each tile was assigned to a split separately.
     """
-    a, b = _mean_over_seeds(one.errors), _mean_over_seeds(other.errors)
-    joined = {
-        name: TaskErrors(
-            a[name].tiles, a[name].groups, a[name].dummy, {"a": a[name].models[head], "b": b[name].models[head]}
-        )
-        for name in a
-    }
-    return compare(joined, "a", "b", random=random)
+    names = sorted(one.errors[0])
+    tasks = [one.errors[0][name] for name in names]
+    a, b = ([np.stack([run[name].models[head] for run in trial.errors]) for name in names] for trial in (one, other))
+    interval = bootstrap_difference_of_runs(a, b, [task.dummy for task in tasks], [task.groups for task in tasks])
+    return Comparison(one.name, other.name, tuple(names), _mean(one, head), _mean(other, head), interval, random)
 
 
 def rank_trials(trials: Sequence[TrialScores], reference: str, head: str, random: bool = False) -> list[dict[str, Any]]:
@@ -89,14 +90,14 @@ def rank_trials(trials: Sequence[TrialScores], reference: str, head: str, random
         random: True if each tile was assigned to a split separately.
 
     Returns:
-        Dicts for JSON. `best` is true for the first trial if it is clearly better than the second: the confidence
-        interval of their paired difference does not contain 0.
+        Dicts for JSON. `best` is true for the first trial if it is clearly better than the second: both have at least
+        `MIN_SEEDS` seeds, and the confidence interval of their paired difference does not contain 0.
     """
     tested = sorted(
         (one for one in trials if one.errors and not one.baseline), key=lambda one: (_mean(one, head), one.name)
     )
     against = next((one for one in trials if one.name == reference and one.errors), None)
-    clear = len(tested) > 1 and compare_trials(tested[0], tested[1], head, random).verdict == "a is better"
+    clear = len(tested) > 1 and _difference(tested[0], tested[1], head, random)[2] == "better"
     baselines = [one for one in trials if one.baseline]
     failed = [one for one in trials if not one.errors]
     rows = []
@@ -128,16 +129,26 @@ def _figures(trial: TrialScores, against: TrialScores | None, head: str, random:
     found["tasks"] = {name: _round(one) for name, one in relative_errors(_mean_over_seeds(trial.errors), head).items()}
     found["protocol"] = weakest(list(trial.protocols))
     if against is not None:
-        compared = compare_trials(trial, against, head, random)
-        interval = compared.difference
-        found["difference"] = {name: _round(getattr(interval, name)) for name in ("value", "low", "high")}
-        found["groups"], found["verdict"] = interval.groups, _verdict(compared, trial is against)
+        found["difference"], found["groups"], found["verdict"] = _difference(trial, against, head, random)
     return found
 
 
-def _verdict(compared: Comparison, same: bool) -> str:
+def _difference(trial: TrialScores, against: TrialScores, head: str, random: bool) -> tuple[dict[str, float], int, str]:
+    """Returns the difference of two trials with its interval, the number of groups, and the verdict."""
+    compared = compare_trials(trial, against, head, random)
+    if trial is against:
+        return dict.fromkeys(("value", "low", "high"), 0.0), compared.difference.groups, "reference"
+    difference = {name: _round(getattr(compared.difference, name)) for name in ("value", "low", "high")}
+    return difference, compared.difference.groups, _verdict(compared, trial, against)
+
+
+def _verdict(compared: Comparison, one: TrialScores, other: TrialScores) -> str:
+    """Returns `better` or `worse` if the first of two trials clearly is, otherwise a text that says why not."""
     words = {"a is better": "better", "b is better": "worse"}
-    return "reference" if same else words.get(compared.verdict, compared.verdict)
+    if compared.verdict not in words:
+        return compared.verdict
+    few = any(len(trial.errors) < MIN_SEEDS for trial in (one, other) if not trial.baseline)
+    return f"no claim: fewer than {MIN_SEEDS} seeds" if few else words[compared.verdict]
 
 
 def _mean(trial: TrialScores, head: str) -> float:

@@ -9,13 +9,17 @@ from typing import Any
 
 from geojepa_cli.evaluate.protocols import MEANINGS
 from geojepa_cli.evaluate.report_text import MARKED, NONE
+from geojepa_cli.evaluate.sweep_scores import MIN_SEEDS
+from geojepa_cli.tasks.splits import FEW_TEST_GROUPS
 
 COST = ("steps", "tokens", "training_s", "parameters")
 EXPLANATION = (
     "score: for each task, the MAE is divided by that of Dummy, which predicts the median label; the score is the mean "
     "over tasks and seeds (0 is perfect, 1 is no better than Dummy). Differences are paired: both trials are compared "
-    "on the same tiles, with 95 % intervals over zoom-14 groups. With fewer than 20 groups, no trial is called better. "
-    "Cost: means over the models of a trial. A dash for a setting means that of the base configuration."
+    "on the same tiles, with 95 % intervals from a bootstrap that draws zoom-14 groups and, for each trial, training "
+    f"seeds. With fewer than {FEW_TEST_GROUPS} groups or fewer than {MIN_SEEDS} seeds, no trial is called better. "
+    "Ranking trials is a choice on the tested tiles, so the score of the best trial is too good: confirm it on other "
+    "regions. Cost: means over the models of a trial. A dash for a setting means that of the base configuration."
 )
 
 

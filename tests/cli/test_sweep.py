@@ -24,6 +24,7 @@ SMALL = (
     "data.min_entities: 1, train.max_steps: 1}\n"
 )
 TWO = SMALL + "settings: {loss.regulariser: [vicreg, none]}\nseeds: 2\nregions: [home]\nmasked: true\n"
+BASELINE = "tagpool-counts"
 NAMES = ("regulariser_vicreg", "regulariser_none")
 DUMMY = "dummy (median)"
 
@@ -69,7 +70,7 @@ def probe_errors(workspace: Workspace, model: str, task: str) -> tuple[dict[str,
 
 def test_scores_and_paired_differences_are_those_of_the_single_probes(workspace: Workspace, two: Artifact) -> None:
     rows = rows_of(two)
-    assert list(rows)[2] == "tagpool" and set(rows) == {*NAMES, "tagpool"}
+    assert list(rows)[2] == BASELINE and set(rows) == {*NAMES, BASELINE}
     assert [row["rank"] for row in rows.values()] == [1, 2, None]
     expected: dict[str, float] = {}
     for name in NAMES:
@@ -84,6 +85,11 @@ def test_scores_and_paired_differences_are_those_of_the_single_probes(workspace:
         assert rows[name]["protocol"] == "transfer"
     ranked = sorted(expected, key=lambda name: rows[name]["rank"])
     assert rows[ranked[0]]["score"] <= rows[ranked[1]]["score"]
+    ratios = []
+    for task in ("building_count", "max_speed"):
+        errors, dummy = probe_errors(workspace, BASELINE, task)
+        ratios.append(np.mean(list(errors.values())) / np.mean(list(dummy.values())))
+    assert rows[BASELINE]["score"] == pytest.approx(np.mean(ratios), abs=1e-4)
     reference, other = NAMES
     assert rows[reference]["verdict"] == "reference" and rows[reference]["difference"]["value"] == 0
     assert rows[other]["difference"]["value"] == pytest.approx(expected[other] - expected[reference], abs=1e-4)
@@ -97,6 +103,9 @@ def test_models_are_ordinary_and_a_second_run_skips_everything(workspace: Worksp
     before = {path: path.stat().st_ino for path in workspace.root.glob("*/*/*")}
     done = invoke(workspace, "sweep", workspace.root.parent / "two.yaml")
     assert done.exit_code == 0 and "sweeps/two@" in done.stderr and "is up to date, skipping" in done.stderr
+    shown = " ".join(done.stdout.split())
+    assert "fewer than 3 seeds, no trial is called better" in shown and "confirm it on other regions" in shown
+    assert "differences from the trial regulariser_vicreg;" in shown
     assert "regulariser_none" in done.stdout
     assert {path: path.stat().st_ino for path in workspace.root.glob("*/*/*")} == before
     lines = list(csv.DictReader(io.StringIO(two.file("sweep.csv").read_text(encoding="utf-8"))))
@@ -126,8 +135,30 @@ def test_a_trial_that_fails_is_recorded_and_the_others_continue(workspace: Works
         pytest.fail("the training with a learning rate of 100 did not fail")
     assert rows["lr100"]["rank"] is None and rows["lr100"]["score"] is None
     assert "is not finite" in rows["lr100"]["error"] and "trial `lr100` failed" in done.stderr
+    assert rows["lr0.001"]["verdict"] == "reference"
     made = workspace.find("sweeps", "hot")
     assert "failed: " in made.file("sweep.md").read_text(encoding="utf-8") and made.counts["failed"] == 1
+
+
+def test_without_the_reference_trial_no_differences_are_announced(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = sweep_jobs.pretrain
+
+    def pretrain(workspace: Workspace, config: Path, *rest: Any, **more: Any) -> Artifact:
+        if config.stem == "lr0.01":
+            raise DataError("no luck")
+        return original(workspace, config, *rest, **more)
+
+    monkeypatch.setattr(sweep_jobs, "pretrain", pretrain)
+    text = SMALL + "settings: {train.lr: [0.01, 0.02]}\nregions: [home]\ntasks: [max_speed]\n"
+    done = invoke(workspace, "sweep", written(workspace, "lost.yaml", text), "--threads", 1)
+    says = "no differences are shown, because the reference trial lr0.01 failed"
+    assert done.exit_code == 0 and says in " ".join(done.stdout.split())
+    assert "differences from the trial" not in done.stdout
+    made = workspace.find("sweeps", "lost")
+    assert says in made.file("sweep.md").read_text(encoding="utf-8")
+    assert all(row["difference"] is None for row in rows_of(made).values())
 
 
 def test_running_out_of_memory_fails_one_trial_only(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
