@@ -25,4 +25,5 @@ class EntityLimits(NamedTuple):
 DEFAULT_LIMITS = EntityLimits()
 FOLDS = 5  # of cross-validation
 MIN_GROUPS = 3  # zoom-14 groups for cross-validation
+MIN_TILES = 20  # labelled tiles for a probe
 MAX_FOLDS = 20  # more folds cost time in every probe, and their results hardly differ

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geojepa_cli.config.limits import FOLDS, MIN_GROUPS
+from geojepa_cli.config.limits import FOLDS, MIN_GROUPS, MIN_TILES
 from geojepa_cli.console import counted
 from geojepa_cli.errors import DataError
 from geojepa_cli.metrics.folds import group_folds
@@ -16,8 +16,6 @@ from geojepa_cli.tasks.splits import FEW_TEST_GROUPS, SPLITS, next_to
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
-
-MIN_TILES = 20
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,25 @@ def test_the_same_file_gives_the_same_artifact_and_another_one_another(workspace
     ]
 
 
+@pytest.mark.parametrize("which", ["one group", "few tiles"])
+def test_too_few_labels_for_a_probe_are_a_warning_that_names_what_is_missing(
+    workspace: Workspace, tmp_path: Path, which: str
+) -> None:
+    tiles = tiles_of(workspace)
+    groups = [(x // 4, y // 4) for _, x, y in tiles]
+    largest = max(set(groups), key=groups.count)
+    chosen = [tile for tile, group in zip(tiles, groups, strict=True) if which == "few tiles" or group == largest]
+    chosen = chosen[:19] if which == "few tiles" else chosen
+    path = write_points(tmp_path / "few.csv", chosen, [*range(len(chosen))])
+    command = ("build-tasks", "--region", "alpha", "--labels", path, "--label", "House Price", "--name", "few")
+    done = invoke(workspace, *command, "--attribution", "City")
+    error = refused(workspace, "probe", "--region", "alpha", "--task", "few")
+    has = error.message.removeprefix("too few tiles to probe: ")
+    assert (" in 1 zoom-14 group," in has) == (which == "one group") and "expected at least 20 tiles in 3 groups" in has
+    assert done.exit_code == 0 and "cross-validates" not in done.stderr
+    assert f"`probe` cannot use the task `few`: it has {has}" in " ".join(done.stderr.split())
+
+
 def test_tile_tables_and_geoparquet_polygons_give_the_same_labels(workspace: Workspace, tmp_path: Path) -> None:
     tiles = tiles_of(workspace)
     flags = [row % 2 for row in range(len(tiles))]
