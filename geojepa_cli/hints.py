@@ -32,16 +32,14 @@ OF_A_REGION = ("tile", "process", "build-tasks", "pretrain", "embed", "probe", "
 class Hint:
     """A command to paste into a shell, or advice in words if no command helps.
 
-    The text of a hint is one line of shell. A note and an alternative follow the command as a shell comment.
-
     Attributes:
         command: geojepa command, such as `tile`; None to repeat the failed command.
         options: options of `command`, in order. If `command` is None, these options are added to the failed command, or
             replace its options of the same name.
         shell: command of another program, or advice in words; if given, `command` and `options` are ignored.
         first: another hint, whose command must run before this command; printed before it with `&&`.
-        otherwise: alternative hint, which also solves the problem. It is printed after `or:` in the comment.
-        note: note about this command, which is printed in the comment.
+        otherwise: alternative hint, which also solves the problem. It is printed after `or:` in a shell comment.
+        note: note about this command, which is printed in a shell comment after it.
         workspace: directory for `--workspace`; None for the default workspace.
         wrong: option of the failed command that `options` replace. Used only if `command` is None.
         dropped: names of options of the failed command that are left out.
@@ -80,9 +78,8 @@ class Hint:
 
         Returns the hint itself if it already has a workspace, or if it does not contain a geojepa command.
         """
-        if self.shell is not None or self.workspace is not None:
-            return self
-        return replace(self, workspace=str(workspace))
+        own = self.shell is not None or self.workspace is not None
+        return self if own else replace(self, workspace=str(workspace))
 
     def completed(self, by: Invocation | None) -> Hint:
         """Returns a copy of this hint with the workspace and options of the failed command added.
@@ -111,8 +108,7 @@ class Hint:
         """Returns the command as a list of arguments, without the other hints (`first`, `otherwise`) and the note."""
         words = program(self.command) if self.command is not None else []
         default = not os.environ.get(WORKSPACE_VARIABLE) and self.workspace == DEFAULT_WORKSPACE
-        if self.workspace is not None and not default:
-            words += ["--workspace", self.workspace]
+        words += ["--workspace", self.workspace] if self.workspace is not None and not default else []
         words += [self.command] if self.command is not None else []
         return [*words, *self.arguments, *option_words(self.options)]
 
@@ -125,9 +121,8 @@ class Hint:
         """Returns the commands joined with `&&`, and the remarks about all of them."""
         commands, remarks = self.first._chain() if self.first is not None else ("", [])
         text = self.shell if self.shell is not None else paste(*self.words())
-        more = [self.note] if self.note else []
-        more += [f"or: {self.otherwise}"] if self.otherwise is not None else []
-        return " && ".join(part for part in (commands, text) if part), [*remarks, *more]
+        more = [self.note, f"or: {self.otherwise}" if self.otherwise is not None else ""]
+        return " && ".join(filter(None, (commands, text))), [*remarks, *filter(None, more)]
 
 
 @dataclass(frozen=True)
@@ -186,8 +181,8 @@ class Invocation:
     def replacing(self, wrong: Option | None, right: Sequence[Option]) -> tuple[Option, ...]:
         """Returns the options of this command line, with the option `wrong` replaced by the options `right`.
 
-        If the option occurs several times, only the one with the wrong value is replaced. If `wrong` is None or does
-        not occur, the options with the same names as those in `right` are replaced.
+        Of several such options, only the one with the wrong value is replaced. If `wrong` is None or does not occur,
+        the options with the same names as those in `right` are replaced.
         """
         alike = [i for i, option in enumerate(self.options) if wrong is not None and _key(option) == _key(wrong)]
         places = [i for i in alike if self.options[i] == wrong or self.options[i][0] == "--set"]
@@ -211,8 +206,7 @@ def running() -> Invocation | None:
 def invocation(of: Invocation) -> Iterator[None]:
     """Context manager that records the running command line, so that hints can repeat its command and options.
 
-    Has no effect inside another `invocation`: if a command calls the Python function of a second command, hints still
-    repeat the first command, which the user ran.
+    Has no effect inside another `invocation`: hints repeat the command that the user ran, not one that it calls.
     """
     if _running.get() is not None:
         yield
@@ -230,8 +224,7 @@ def run(command: str, **options: Value) -> Hint:
     Args:
         command: name of the command.
         options: options by name. Underscores become dashes. True sets a flag. None, False and empty lists are left out.
-            For a list, the option is repeated with each element. For a dict, the option is repeated with each
-            `key=value`, as in `--set train.lr=0.1`.
+            A list repeats the option with each element, a dict with each `key=value`, as in `--set train.lr=0.1`.
     """
     return Hint(command, as_options(options))
 
@@ -289,13 +282,10 @@ def program(command: str) -> list[str]:
 def option_words(options: Sequence[Option]) -> list[str]:
     """Converts options to command-line arguments.
 
-    An option with a value becomes two arguments, `--name` and `value`. If the value begins with a dash, the
-    option becomes one argument, `--name=value`.
+    An option with a value becomes `--name` and `value`, or one argument `--name=value` if the value begins with a dash.
     """
-    words: list[str] = []
-    for name, value in options:
-        words += [name] if value is None else [f"{name}={value}"] if value.startswith("-") else [name, value]
-    return words
+    forms = ([n] if v is None else [f"{n}={v}"] if v.startswith("-") else [n, v] for n, v in options)
+    return [word for form in forms for word in form]
 
 
 def paste(*words: str) -> str:
