@@ -19,8 +19,6 @@ from geojepa_cli.evaluate.probe import run_probe
 from geojepa_cli.evaluate.zero_shot import add_zero_shot, clip, draw_tiles
 from geojepa_cli.sources.chat import ChatClient, Reply
 from geojepa_cli.sources.http import OfflineError, RetryPolicy
-from geojepa_cli.tasks.prompt import build_prompt
-from geojepa_cli.tasks.spec import TaskSpec
 
 QUICK = RetryPolicy(attempts=3, pause_s=0.01, max_pause_s=0.02, timeout_s=60.0)
 KEY = "sk-very-secret"
@@ -287,34 +285,3 @@ def test_answers_are_limited_as_the_task_says() -> None:
     found = clip(np.array([-5.0, 0.5, 7.0, np.nan]), (0.0, 1.0))
     np.testing.assert_array_equal(found, [0.0, 0.5, 1.0, np.nan])
     np.testing.assert_array_equal(clip(found, (None, None)), found)
-
-
-def test_the_question_names_title_unit_limits_and_absent_value() -> None:
-    label = {"kind": "max", "read": "speed_kmh", "tags": ["maxspeed"], "unit": "km/h"}
-    label |= {"requires": ["highway"], "absent": -100, "clamp": [-100, None]}
-    spec = TaskSpec.model_validate({"name": "speed", "title": "maximum speed", "label": label})
-    text = build_prompt(spec, 10, 430, drawn=False)
-    for part in ("10 images", "430 m", "maximum speed in km/h", "`highway=*`", "-100", '{"answers": ['):
-        assert part in text
-    assert "drawn" not in text and "drawn" in build_prompt(spec, 10, 430, drawn=True)
-    bridge = TaskSpec.model_validate({"name": "b", "title": "bridge", "label": {"kind": "any", "tags": ["bridge"]}})
-    assert "1 if the area has this, otherwise 0: bridge" in build_prompt(bridge, 1, 430, drawn=False)
-
-
-@pytest.mark.parametrize(
-    ("file", "asked"),
-    [
-        ({"reduce": "mean"}, "`Price`, the mean of the values in the area."),
-        ({"reduce": "sum"}, "`Price`, the sum of the values in the area."),
-        ({"reduce": "max"}, "`Price`, the largest of the values in the area."),
-        ({"reduce": "nearest"}, "`Price`, the value nearest to the centre of the area."),
-        ({"reduce": None}, "`Price`, the value for the area."),
-        ({"reduce": "max", "binary": True}, "1 or 0, the value of `Price` for the area."),
-    ],
-)
-def test_the_question_about_labels_of_a_file_names_the_column_and_not_openstreetmap(
-    file: dict[str, object], asked: str
-) -> None:
-    label = {"kind": "file", "tags": [], "file": {"sha256": "0" * 64, "column": "Price", "bins": [1.0], **file}}
-    text = build_prompt(TaskSpec.model_validate({"name": "p", "title": "Price", "label": label}), 10, 430, drawn=False)
-    assert f"Estimate for each image: {asked}\n" in text and "OpenStreetMap" not in text
