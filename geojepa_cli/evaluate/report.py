@@ -222,7 +222,8 @@ def build_tables(
     columns = [(*key, probe["task"]) for key, probe in zip(keys, probes, strict=True)]
     sets = tile_sets(columns, errors, [list(names.values()) for names in rows]) if errors else [0] * len(probes)
     for place, (probe, key, names) in enumerate(zip(probes, keys, rows, strict=True)):
-        table = tables.setdefault((*key, sets[place]), ReportTable(*key, sets[place]))
+        whole = *key, sets[place]
+        table = tables.setdefault(whole, ReportTable(*whole))
         task = probe["task"]
         table.evaluations[task] = probe["evaluation_description"]
         table.units[task] = probe.get("unit", "")

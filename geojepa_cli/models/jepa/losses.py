@@ -71,13 +71,7 @@ def jepa_losses(
         weighted["tags"] = config.tag_prediction_weight * tags
         parts |= terms
     if config.regulariser != "none":
-        apart = len(modalities) > 1 and not by_token
-        sets = {
-            "predicted": (predicted, output.target_modality, len(weights)) if apart else _together(predicted),
-            "context": (context, output.context_modality, len(weights)) if apart else _together(context),
-        }
-        if config.tile_weight:
-            sets["tile"] = _together(output.context_tiles.float())
+        sets = _regularised(output, config, len(weights) if len(modalities) > 1 and not by_token else 1)
         regularise = _vicreg if config.regulariser == "vicreg" else _sigreg
         weighted["regulariser"], terms = regularise(sets, config, rng)
         parts |= terms
@@ -90,6 +84,18 @@ def jepa_losses(
 
 
 VectorSets = Mapping[str, tuple[Tensor, Tensor, int]]  # vectors, their modality ids, number of modalities
+
+
+def _regularised(output: JepaOutput, config: LossConfig, modalities: int) -> dict[str, tuple[Tensor, Tensor, int]]:
+    """Returns the sets of vectors that are regularised, with all tokens together if `modalities` is 1."""
+    predicted, context = output.predicted.float(), output.context.float()
+    sets = {
+        "predicted": (predicted, output.target_modality, modalities) if modalities > 1 else _together(predicted),
+        "context": (context, output.context_modality, modalities) if modalities > 1 else _together(context),
+    }
+    if config.tile_weight:
+        sets["tile"] = _together(output.context_tiles.float())
+    return sets
 
 
 def _together(x: Tensor) -> tuple[Tensor, Tensor, int]:
