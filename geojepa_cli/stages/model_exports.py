@@ -12,6 +12,7 @@ from geojepa_cli.stages.embedding_model import Model, find_model
 from geojepa_cli.stages.export_files import ATTRIBUTION_FILE, check_folder, copy_files
 from geojepa_cli.stages.export_options import MODEL_FORMAT
 from geojepa_cli.stages.export_rebuild import rebuild_export
+from geojepa_cli.stages.shipped import verified_folder
 from geojepa_cli.stages.stage import Stage, as_command
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
@@ -86,7 +87,7 @@ def published_model(workspace: Workspace, model: Model) -> PublishedModel:
     """Returns the facts about a trained model for its STAC item.
 
     Raises:
-        DataError: the configuration of the model is damaged.
+        DataError: the configuration or the weights of the model are damaged.
     """
     from geojepa_cli.export.stac_model import PublishedModel, count_weights
 
@@ -104,10 +105,14 @@ def weights_urn(model: Model) -> str:
 
 
 def _folder(model: Model) -> Path:
-    if model.artifact is not None:
-        return model.artifact.path
-    assert model.shipped is not None
-    return model.shipped.folder
+    """Returns the folder of a trained or shipped model.
+
+    Raises:
+        DataError: the weights of a trained model are damaged.
+    """
+    source = model.artifact or model.shipped
+    assert source is not None
+    return verified_folder(source, model.file)
 
 
 def _text_encoder(workspace: Workspace, model: Model) -> str | None:

@@ -216,6 +216,32 @@ def test_a_damaged_model_is_refused_and_no_other_is_used_in_its_place(modelled: 
         assert modelled.find("models", model.ref).verify() == []  # the same model, from its configuration and seed
 
 
+def test_overwritten_weights_are_refused_wherever_they_are_read(modelled: Workspace) -> None:
+    """Inverts 8 kB in the middle of the file, so that its size and its header are as before."""
+    model = modelled.artifacts("models")[-1]
+    weights = model.file("weights.safetensors")
+    whole = weights.read_bytes()
+    middle = len(whole) // 2
+    weights.write_bytes(
+        whole[:middle] + bytes(byte ^ 0x55 for byte in whole[middle : middle + 8192]) + whole[middle + 8192 :]
+    )
+    region = RegionStore(modelled.find("processed", "town").file("processed.h5"), "town")
+    tile = TileId(*(int(region[f"tile/{axis}"][0]) for axis in "zxy")).name
+    commands = (
+        ("embed",),
+        ("knn", "--tile", tile),
+        ("probe", "--task", "max_speed", "--masked"),
+        ("export", "--format", "model"),
+    )
+    for command in commands:
+        done = invoke(modelled, *command)
+        assert isinstance(done.exception, DataError), (command, done.exception)
+        assert f"`{weights}` is damaged" in done.exception.message, command
+        rebuild = str(done.exception.hint)
+        assert rebuild.startswith("rm ") and "pretrain --config" in rebuild, command
+    assert not any((modelled.root / kind).exists() for kind in ("embeddings", "probes", "exports"))
+
+
 EVERYTHING = """
 name: all
 title: everything

@@ -200,6 +200,19 @@ def test_the_rebuild_commands_make_the_same_vectors(workspace: Workspace) -> Non
     assert old.full_ref in vectors_of(workspace, "polygon_gnn")[0].inputs
 
 
+def test_overwritten_weights_of_an_encoder_make_no_vectors(workspace: Workspace) -> None:
+    encoder = stages.pretrain(workspace, "geometry.yaml", set_=FONTS, name="shapes")
+    weights = encoder.file("weights.safetensors")
+    whole = weights.read_bytes()
+    weights.unlink()
+    weights.write_bytes(whole[:-4096] + bytes(byte ^ 0x55 for byte in whole[-4096:]))
+    before = len(vectors_of(workspace, "polygon_gnn"))
+    error = refused(workspace, "process", "--geometry-encoder", "shapes", "--threads", "1")
+    assert isinstance(error, DataError) and f"`{weights}` is damaged" in error.message
+    assert "pretrain --config" in str(error.hint)
+    assert len(vectors_of(workspace, "polygon_gnn")) == before
+
+
 def test_a_model_reads_the_vectors_of_the_encoder_that_it_was_trained_with(workspace: Workspace) -> None:
     encoder = stages.pretrain(workspace, "geometry.yaml", set_=FONTS, name="shapes")
     gnn = {"model.geometry_encoder": "polygon_gnn", "model.geometry_dim": 16}
