@@ -54,18 +54,24 @@ def find_fonts(config: GlyphConfig) -> FontFiles:
     """Finds the font files of all Debian packages that a configuration names.
 
     Raises:
-        NotFoundError: the folder contains no font file of one of the packages. The hint is the command that installs
-            the missing packages.
+        NotFoundError: the folder does not exist, or contains no font file of one of the packages. The hint is the
+            default folder or, if fonts are missing in the default folder, the command that installs them.
     """
-    folder = Path(config.folder)
+    folder, installed = Path(config.folder), str(GlyphConfig.model_fields["folder"].default)
+    default = hints.again(set={"glyphs.folder": installed}).noting("or another folder that contains the font files")
+    if folder != Path(installed) and not folder.is_dir():
+        raise NotFoundError(f"the folder `{folder}` in the setting `glyphs.folder` does not exist", default)
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES)
     unique = {path.name: path for path in reversed(files)}  # some packages install a file twice, as a link
     groups = [_match(patterns, unique) for patterns in (config.train_fonts, config.test_fonts)]
     absent = sorted(package for group in groups for package, paths in group.items() if not paths)
     if absent:
         names = ", ".join(f"`{package}`" for package in absent[:3]) + (", …" if len(absent) > 3 else "")
-        hint = hints.shell("sudo", "apt-get", "install", *absent).or_else(hints.again(set={"glyphs.folder": "DIR"}))
-        raise NotFoundError(f"`{folder}` has no fonts of the Debian packages {names} (missing: {len(absent)})", hint)
+        message = f"`{folder}` has no fonts of the Debian packages {names} (missing: {len(absent)})"
+        if folder != Path(installed):  # apt-get does not install to this folder
+            raise NotFoundError(f"{message}; check the setting `glyphs.folder`", default)
+        other = hints.again(set={"glyphs.folder": "DIR"})
+        raise NotFoundError(message, hints.shell("sudo", "apt-get", "install", *absent).or_else(other))
     return FontFiles(*groups)
 
 

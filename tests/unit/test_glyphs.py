@@ -104,6 +104,14 @@ def test_fonts_are_found_by_package_and_missing_packages_are_named(tmp_path: Pat
     assert families.counts == {"train_families": 1, "test_families": 1, "styles": 2, "fonts_left_out": 0}
     with pytest.raises(NotFoundError, match="`fonts-x`") as caught:
         find_fonts(RATES.model_copy(update={"train_fonts": {"fonts-x": "X*"}}))
+    hint = str(caught.value.hint)
+    assert "apt-get" not in hint and "--set glyphs.folder=/usr/share/fonts" in hint
+    assert str(RATES.folder) in caught.value.message and "`glyphs.folder`" in caught.value.message
+    with pytest.raises(NotFoundError, match=r"`glyphs\.folder` does not exist") as caught:
+        find_fonts(RATES.model_copy(update={"folder": str(tmp_path / "nowhere")}))
+    assert str(tmp_path / "nowhere") in caught.value.message and "apt-get" not in str(caught.value.hint)
+    with pytest.raises(NotFoundError, match="`fonts-x`") as caught:
+        find_fonts(GlyphConfig(train_fonts={"fonts-x": "No such font*"}))
     assert "apt-get install fonts-x" in str(caught.value.hint)
     (tmp_path / "bad.ttf").write_bytes(b"no font")
     with pytest.raises(DataError, match=r"bad\.ttf` is not a font"):
