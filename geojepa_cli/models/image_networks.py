@@ -93,7 +93,7 @@ def _check_state(network: nn.Module, state: Mapping[str, Tensor], encoder: str, 
             break
     if any(faults):
         found = "; ".join(filter(None, faults))
-        raise DataError(f"`{weights}` has no weights of the image encoder `{encoder}`: {found}", other_file())
+        raise DataError(f"`{weights}` has no weights of the image encoder `{encoder}`: {found}", other_file(weights))
 
 
 def _listed(fault: str, names: list[str], of: int) -> str:

@@ -61,8 +61,8 @@ def find_weights(encoder: str, from_file: Hint) -> Path:
         from_file: command that uses weights from a file.
 
     Raises:
-        NotFoundError: the cache, or the package, does not contain them. The hint has two commands: one lets torchvision
-            download the weights or installs the package again, the other is `from_file`.
+        NotFoundError: the cache, or the package, does not contain them. The hint has two commands: one downloads
+            the weights or installs the package again, the other is `from_file`.
         MissingExtraError: torchvision, or the package geoembed, is not installed.
     """
     if encoder == GEOEMBED:
@@ -82,8 +82,16 @@ def cached_weights(encoder: str) -> Path:
     Raises:
         MissingExtraError: torchvision is not installed.
     """
-    url = str(torchvision_models().get_model_weights(encoder).DEFAULT.url)
-    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    return Path(torch.hub.get_dir()) / "checkpoints" / weights_url(encoder).rpartition("/")[2]
+
+
+def weights_url(encoder: str) -> str:
+    """Returns the URL of the default weights of an image encoder of torchvision.
+
+    Raises:
+        MissingExtraError: torchvision is not installed.
+    """
+    return str(torchvision_models().get_model_weights(encoder).DEFAULT.url)
 
 
 def read_state(path: Path) -> dict[str, Tensor]:
@@ -99,16 +107,23 @@ def read_state(path: Path) -> dict[str, Tensor]:
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise DataError(f"`{path}` is not a state dict of torch: {first}", other_file()) from error
+        # without the text of the error, which recommends `weights_only=False`: this would run code from the file
+        message = f"`{path}` is not a state dict of torch: it is damaged, or contains more than tensors"
+        raise DataError(message, other_file(path)) from error
     if not isinstance(found, Mapping) or not all(isinstance(x, Tensor) for x in found.values()):
-        raise DataError(f"`{path}` is not a state dict of torch: expected tensors by name", other_file())
+        raise DataError(f"`{path}` is not a state dict of torch: expected tensors by name", other_file(path))
     return {str(name): x for name, x in found.items()}
 
 
-def other_file() -> Hint:
-    """Returns the hint for a file that has no weights of the image encoder."""
-    return hints.advice("give a safetensors file, a NumPy archive, or a state dict that was saved by torch")
+def other_file(path: Path) -> Hint:
+    """Returns the hint for a file that has no weights of the image encoder: the failed command with another file."""
+    note = "a safetensors file, a NumPy archive, or a state dict that was saved by torch"
+    failed = hints.running()
+    for name, value in failed.options if failed else ():
+        start, equals, given = (value or "").rpartition("=")  # `--set model.image_weights=FILE`
+        if given and Path(given) == path:
+            return hints.instead((name, value), (name, f"{start}{equals}FILE")).noting(note)
+    return hints.again(image_weights="FILE").noting(note)
 
 
 def _obtain(encoder: str, from_file: Hint) -> Hint:
@@ -117,7 +132,9 @@ def _obtain(encoder: str, from_file: Hint) -> Hint:
         return INSTALL.or_else(from_file)
     if encoder == SCALEMAE:
         return from_file
-    download = f"import torchvision; torchvision.models.get_model('{encoder}', weights='DEFAULT')"
+    # needs only torch: `import torchvision` fails with a CPU-only torch, see `register_torchvision_ops`
+    load = f"torch.hub.load_state_dict_from_url('{weights_url(encoder)}', check_hash=True, weights_only=True)"
+    download = f"import torch; {load}"
     return hints.shell("python", "-c", download).or_else(from_file)
 
 

@@ -189,7 +189,7 @@ def test_missing_weights_are_an_error_with_both_ways(tmp_path: Path) -> None:
     error = refused(fresh, "embed", "--model", "resnet50")
     assert isinstance(error, NotFoundError) and "no weights of the image encoder `resnet50`" in error.message
     hint = str(error.hint)
-    assert "torchvision.models.get_model" in hint
+    assert "torch.hub.load_state_dict_from_url" in hint
     assert "process --region elm --image-encoder resnet50 --image-weights FILE" in hint
     error = refused(fresh, "embed", "--model", "geoembed")
     assert "pip install" in str(error.hint) and fresh.artifacts("embeddings") == []

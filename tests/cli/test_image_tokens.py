@@ -145,7 +145,7 @@ def test_missing_weights_are_refused_before_any_work_with_both_ways(workspace: W
         assert (
             isinstance(error, NotFoundError) and "there are no weights of the image encoder `resnet50`" in error.message
         )
-        assert "torchvision.models.get_model" in str(error.hint)
+        assert "torch.hub.load_state_dict_from_url" in str(error.hint)
         assert "--set model.image_weights=FILE" in str(error.hint)
     error = refused(workspace, "pretrain", "--config", "paper-ti.yaml", "--name", "m")
     assert "`vit_b_16`" in error.message

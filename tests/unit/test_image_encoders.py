@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import shlex
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import h5py
 import numpy as np
@@ -18,10 +20,11 @@ from torch import Tensor, nn
 from geojepa_cli import hints
 from geojepa_cli.config.images import ENCODER_PARAMETERS, FROZEN_ENCODERS, RANDOM, TORCHVISION
 from geojepa_cli.errors import DataError, GeojepaError, MissingExtraError, NotFoundError
+from geojepa_cli.hints import Invocation
 from geojepa_cli.models import image_encoders, image_weights
 from geojepa_cli.models.image_encoders import FrozenImageEncoder, load_image_encoder, write_region_tokens
 from geojepa_cli.models.image_networks import empty_network
-from geojepa_cli.models.image_weights import cached_weights, find_weights, weights_version
+from geojepa_cli.models.image_weights import cached_weights, find_weights, read_state, weights_version
 from geojepa_cli.nn.tokens.image import FrozenForm, frozen_boxes
 from geojepa_cli.store.image_tokens import ImageTokenKind, ImageTokenStore
 from geojepa_cli.tags.torchvision_ops import register_torchvision_ops
@@ -191,12 +194,21 @@ def no_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "torch" / "hub" / "checkpoints"
 
 
-def test_missing_weights_are_named_with_both_ways_to_get_them(name: str, no_cache: Path) -> None:
+def test_missing_weights_are_named_with_both_ways_to_get_them(
+    name: str, no_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with pytest.raises(NotFoundError) as caught:
         find_weights(name, FROM_FILE)
     assert str(no_cache) in caught.value.message and "model.image_weights" in caught.value.message
     hint = str(caught.value.hint)
-    assert f"get_model('{name}'" in hint.replace("'\"'\"'", "'") and "--image-weights FILE" in hint
+    download, _, from_file = hint.partition(", or ")
+    python, option, code = shlex.split(download)
+    assert (python, option) == ("python", "-c") and "--image-weights FILE" in from_file
+    fetched: list[str] = []
+    monkeypatch.setattr(torch.hub, "load_state_dict_from_url", lambda url, **options: fetched.append(url))
+    exec(compile(code, "hint", "exec"), {})
+    assert fetched == [torchvision.models.get_model_weights(name).DEFAULT.url]
+    assert "torchvision" not in code and cached_weights(name) == no_cache / Path(urlsplit(fetched[0]).path).name
     with pytest.raises(NotFoundError, match="do not exist"):
         weights_version(name, Path("nowhere.pth"), FROM_FILE)
 
@@ -243,8 +255,29 @@ def test_a_file_with_code_is_refused_and_the_code_does_not_run(tmp_path: Path) -
 @pytest.mark.parametrize("content", [b"", b"garbage" * 100, b"PK\x03\x04" + bytes(200)])
 def test_a_damaged_file_is_refused(tmp_path: Path, file: str, content: bytes) -> None:
     (tmp_path / file).write_bytes(content)
-    with pytest.raises(DataError, match=file):
+    with pytest.raises(DataError, match=file) as caught:
         load_image_encoder(ImageTokenKind("resnet50", "sha256-0"), tmp_path / file)
+    assert "weights_only" not in caught.value.message and "likely succeed" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "repeated"),
+    [
+        ("process", ("--image-weights", "{}"), "process --image-weights FILE"),
+        ("pretrain", ("--set", "model.image_weights={}"), "pretrain --set model.image_weights=FILE"),
+        ("probe", ("--model", "resnet50-tuned={}"), "probe --model resnet50-tuned=FILE"),
+    ],
+)
+def test_the_hint_for_a_garbage_file_repeats_the_command_with_another_file(
+    tmp_path: Path, command: str, option: tuple[str, str], repeated: str
+) -> None:
+    path = tmp_path / "w.pt"
+    path.write_bytes(b"garbage" * 100)
+    name, value = option
+    failed = Invocation(command, ((name, value.format(path)),))
+    with hints.invocation(failed), pytest.raises(DataError) as caught:
+        read_state(path)
+    assert caught.value.hint is not None and f"geojepa {repeated} (" in str(caught.value.hint.completed(failed))
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
