@@ -19,7 +19,7 @@ from geojepa_cli.config.modality import TAGS_ONLY, Modality
 from geojepa_cli.config.names import WEIGHTS
 from geojepa_cli.models.base import BatchVectors, FrozenInputs, StepLosses
 from geojepa_cli.models.jepa.encoder import Encoder, Sequences
-from geojepa_cli.models.jepa.memory import FLOAT, LAYERS_PEAK, layer_values
+from geojepa_cli.models.jepa.memory import FLOAT, LAYERS_PEAK, transformer_values
 from geojepa_cli.models.published import load_module
 from geojepa_cli.nn.class_token import class_tokens
 from geojepa_cli.nn.layers.init import init_weights
@@ -162,7 +162,8 @@ class LmaePretraining:
     def activation_bytes(self, tokens: int) -> int:
         """Estimates the memory for activations in one training step, in bytes. The batch has `tokens` tokens."""
         model = self._config.model
-        layers = (model.depth + model.decoder_depth) * layer_values(model.embed_dim, model.mlp_ratio, 1, 1)
+        depth, recompute = model.depth + model.decoder_depth, self._config.train.recompute
+        layers = transformer_values(depth, model.embed_dim, model.mlp_ratio, 1, 1, recompute)
         return int(FLOAT * tokens * (LAYERS_PEAK * layers + 4 * model.tag_dim))
 
     def parameter_counts(self) -> dict[str, int]:

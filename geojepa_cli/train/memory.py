@@ -85,6 +85,8 @@ def _estimate(model: Pretrainable, config: TileConfig, data: TrainingData) -> Me
         weights += sum(tensor.nbytes for tensor in data.inputs.image_encoder.state_dict().values())
     trained = sum(parameter.nbytes for parameter in model.module.parameters() if parameter.requires_grad)
     activations = model.activation_bytes(data.batch_tokens(config.train.batch_tokens))
+    if config.train.precision == "bfloat16" and data.device.type == "cuda":
+        activations //= 2  # a CPU keeps float32 copies, which need as much memory as float32 alone
     return MemoryEstimate(weights, 3 * trained, activations)
 
 
@@ -135,9 +137,13 @@ def _cgroup_bytes(limit: str, usage: str, stat: str) -> int | None:
 def _fitting(config: TileConfig, data: TrainingData, available: int) -> Hint:
     """Returns a hint: the failed command with smaller settings, which fit into the available memory.
 
-    Settings are halved one after the other until the estimate is small enough. If no setting can be halved any more,
-    the hint uses the configuration `tiny.yaml`.
+    If it is enough to compute activations again in the backward pass, the hint is to do so, because this does not
+    change the trained model. Otherwise, settings are halved one after the other until the estimate is small enough. If
+    no setting can be halved any more, the hint uses the configuration `tiny.yaml`.
     """
+    recomputed = config.model_copy(update={"train": config.train.model_copy(update={"recompute": True})})
+    if estimate_memory(recomputed, data).total <= available:
+        return hints.again(set={"train.recompute": "true"})
     changed: dict[str, Any] = {}
     model = _build(config, data)
     for _ in range(MAX_TRIES):

@@ -18,6 +18,7 @@ from geojepa_cli.models.jepa.memory import LAYERS_PEAK, activation_bytes, layer_
 from geojepa_cli.models.jepa.pretraining import build
 from geojepa_cli.nn.layouts import SharedLayout
 from geojepa_cli.train import memory
+from geojepa_cli.train.data import TrainingData
 from geojepa_cli.train.memory import available_bytes, check_memory, estimate_memory
 
 CPU = torch.device("cpu")
@@ -81,6 +82,47 @@ def test_layers_of_the_predictor_store_the_estimated_memory(region: Path, shared
     assert isinstance(layout, SharedLayout) == shared
     keys = len(layout.key_token) if isinstance(layout, SharedLayout) else tokens
     assert deep - shallow == pytest.approx(2 * 4 * layer_values(64, config.model.mlp_ratio, tokens, keys), rel=0.05)
+
+
+def test_recomputed_layers_store_one_vector_per_token_and_the_values_of_one_layer() -> None:
+    plain = [f"model.depth={depth}" for depth in (2, 6)]
+    settings = ["model.predictor_depth=1", "train.recompute=true"]
+    given = ["masking.num_targets=1", "masking.random_ratio=0.25", "masking.area_low=0.25", "masking.area_high=0.25"]
+    shallow, deep = (activation_bytes(config_of(*settings, *given, depth), 10_000) for depth in plain)
+    assert deep - shallow == pytest.approx(LAYERS_PEAK * 4 * 10_000 * 0.75 * config_of().model.embed_dim * 4, abs=2)
+    assert deep < activation_bytes(config_of(*given, plain[1], settings[0]), 10_000)
+
+
+def test_bfloat16_halves_activations_on_a_gpu_only(region: Path) -> None:
+    half = config_of("train.precision=bfloat16")
+    data = open_data(region, half)
+    base = estimate_memory(config_of(), data)
+    assert estimate_memory(half, data) == base
+
+    class OnGpu(TrainingData):
+        @property
+        def device(self) -> torch.device:
+            return torch.device("cuda")
+
+    on_gpu = OnGpu(**vars(data))
+    assert estimate_memory(config_of(), on_gpu) == base
+    found = estimate_memory(half, on_gpu)
+    assert (found.activations, found.weights, found.optimizer) == (base.activations // 2, base.weights, base.optimizer)
+
+
+def test_recomputation_is_suggested_before_smaller_batches(region: Path) -> None:
+    deep = ["model.depth=12", "train.batch_tokens=100000"]
+    config, recomputed = config_of(*deep), config_of(*deep, "train.recompute=true")
+    data = open_data(region, config)
+    enough = estimate_memory(recomputed, data).total
+    assert enough < 0.7 * estimate_memory(config, data).total
+    for available in (enough, enough - 1):
+        with hints.invocation(Invocation("pretrain")), pytest.raises(UsageError) as caught:
+            check_memory(config, data, available)
+        assert caught.value.hint is not None
+        changes = [value or "" for name, value in caught.value.hint.options if name == "--set"]
+        assert (changes == ["train.recompute=true"]) == (available == enough)
+        check_memory(config_of(*deep, *changes), data, available)
 
 
 @pytest.mark.parametrize("targets", [1, 2, 8])

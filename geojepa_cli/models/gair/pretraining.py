@@ -15,7 +15,7 @@ from geojepa_cli.models.gair.losses import gair_losses
 from geojepa_cli.models.gair.photo_queries import add_photos
 from geojepa_cli.models.gair.queries import draw_queries, hash_tags, split_rows
 from geojepa_cli.models.gair.vectors import entity_vectors, ground_vectors, tile_tokens
-from geojepa_cli.models.jepa.memory import FLOAT, LAYERS_PEAK, PEAK, layer_values
+from geojepa_cli.models.jepa.memory import FLOAT, LAYERS_PEAK, PEAK, transformer_values
 from geojepa_cli.nn.inr import UNFOLDED
 from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.store.photo_table import PhotoTable
@@ -92,12 +92,13 @@ class GairPretraining:
     def activation_bytes(self, tokens: int) -> int:
         """Estimates the memory for activations in one training step, in bytes. The batch has `tokens` tokens."""
         model, loss = self._config.model, self._config.loss
-        layers = model.depth * layer_values(model.embed_dim, model.mlp_ratio, tokens, tokens)
+        width, ratio, recompute = model.embed_dim, model.mlp_ratio, self._config.train.recompute
+        layers = transformer_values(model.depth, width, ratio, tokens, tokens, recompute)
         ground = self._config.ground
         queries = ground.queries
         if ground.photos:
             patches = ground.photo_queries * ground.photo_patches
-            layers += ground.photo_depth * layer_values(model.embed_dim, model.mlp_ratio, patches, patches)
+            layers += transformer_values(ground.photo_depth, width, ratio, patches, patches, recompute)
             queries += ground.photo_queries
         points = POINTS * queries * (UNFOLDED * model.embed_dim + 2 * model.decoder_dim)
         places = (queries + loss.queue) * self._location_values()

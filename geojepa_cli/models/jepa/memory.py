@@ -25,7 +25,8 @@ def activation_bytes(config: PretrainConfig, tokens: int) -> int:
     """Estimates the bytes of memory that activations and their gradients need in one training step.
 
     The estimate covers the tensors that the context encoder and the predictor store for the backward pass, and
-    temporary buffers. The target encoder has no backward pass, so it needs only temporary buffers.
+    temporary buffers. The target encoder has no backward pass, so it needs only temporary buffers. All values count as
+    float32. In bfloat16 on a GPU, they need half of this memory.
 
     Args:
         config: configuration of the training run.
@@ -33,11 +34,28 @@ def activation_bytes(config: PretrainConfig, tokens: int) -> int:
     """
     model, pixels = config.model, config.masking.pixels
     context, rows, keys = _token_shares(config.masking, model.shared_context)
-    encoder = model.depth * layer_values(model.embed_dim, model.mlp_ratio, context, context)
-    predictor = model.predictor_depth * layer_values(model.predictor_dim, model.mlp_ratio, rows, keys)
+    ratio, recompute = model.mlp_ratio, config.train.recompute
+    encoder = transformer_values(model.depth, model.embed_dim, ratio, context, context, recompute)
+    predictor = transformer_values(model.predictor_depth, model.predictor_dim, ratio, rows, keys, recompute)
     buffers = (6 + 2 * model.mlp_ratio) * model.embed_dim
     values = LAYERS_PEAK * (encoder + predictor) + PEAK * (buffers + _tokenizer_values(model, pixels))
     return int(FLOAT * tokens * values) + FROZEN * pixels
+
+
+def transformer_values(depth: int, width: int, mlp_ratio: float, tokens: float, keys: float, recompute: bool) -> float:
+    """Estimates the number of values that all layers of a transformer store for the backward pass.
+
+    Args:
+        depth: number of layers.
+        width: width D of the tokens.
+        mlp_ratio: hidden width of the MLP, divided by D.
+        tokens: number of tokens.
+        keys: number of keys in attention, see `layer_values`.
+        recompute: True if the backward pass computes the activations of each layer again. The layers then store one
+            vector per token, and only the layer of which the gradient is computed stores all its values.
+    """
+    layer = layer_values(width, mlp_ratio, tokens, keys)
+    return min(depth, 1) * layer + depth * width * tokens if recompute else depth * layer
 
 
 def layer_values(width: int, mlp_ratio: float, tokens: float, keys: float) -> float:
