@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from synthetic_store import TAGS, write_synthetic_features, write_synthetic_processed
@@ -13,6 +14,7 @@ from geojepa_cli.config.load import load_config
 from geojepa_cli.config.schema import PretrainConfig
 from geojepa_cli.models.jepa.jepa import Jepa
 from geojepa_cli.models.jepa.pretraining import JepaPretraining, build
+from geojepa_cli.store.batch import TileBatch
 from geojepa_cli.train import loop
 from geojepa_cli.train.data import TrainingData
 from geojepa_cli.train.loop import Result, train
@@ -63,6 +65,13 @@ def open_data(
     """The training data of a region."""
     files = [region / "processed.h5"], [region / "tags.h5"], [images]
     return TrainingData.open(config, *files, seed, image_tokens=[tokens])
+
+
+def fixed_batch(data: TrainingData, tiles: int, seed: int) -> TileBatch:
+    """A batch of random tiles, the same in every call."""
+    rng = np.random.Generator(np.random.PCG64([seed, 0xF1D]))
+    rows = rng.choice(data.view.tiles, size=min(tiles, len(data.view.tiles)), replace=False)
+    return data.store.read(data.view, np.sort(rows), needs=data.needs)
 
 
 def train_in(

@@ -1,4 +1,4 @@
-"""`TileLoader`: reads batches ahead in background threads, in the order of a sampler.
+"""`TileLoader`: reads batches ahead in background threads, in a given order.
 
 Reading a batch consists of array operations that release Python's global interpreter lock, so threads are as fast as
 processes. All threads share the memory-mapped files, and no data is copied between processes.
@@ -18,22 +18,18 @@ import torch
 
 from geojepa_cli.config.modality import TAGS_ONLY, Needs
 from geojepa_cli.store.batch import TileBatch
-from geojepa_cli.store.sampler import TokenBudgetSampler
 from geojepa_cli.store.store import TileStore
 from geojepa_cli.store.view import View
 
 
 @dataclass(frozen=True)
 class TileLoader:
-    """Reads the batches into which a sampler divides the tiles of a dataset.
+    """Reads batches of tiles of a dataset.
 
     Attributes:
         store: dataset to read from.
         view: selection of the tiles, tags and entities that batches contain.
-        sampler: sampler that divides the tiles into batches.
         needs: modalities to read. Tags and bounding rectangles are always read.
-        rank, ranks: index of this process, and number of processes. A process reads every `ranks`-th batch of an epoch,
-            starting with batch `rank`.
         prefetch: number of batches to read ahead; 0 to read each batch when it is needed. Does not change the batches.
         threads: number of threads that read batches.
         pin_memory: True to copy batches to page-locked memory, for `batch.to(device, non_blocking=True)`.
@@ -42,18 +38,11 @@ class TileLoader:
 
     store: TileStore
     view: View
-    sampler: TokenBudgetSampler
     needs: Needs = TAGS_ONLY
-    rank: int = 0
-    ranks: int = 1
     prefetch: int = 2
     threads: int = 1
     pin_memory: bool = False
     device: torch.device | str | None = None
-
-    def epoch(self, epoch: int, position: int = 0) -> Iterator[TileBatch]:
-        """Yields the batches of this process in an epoch. To resume a run, skips the first `position` batches."""
-        return self.read(self.sampler.batches(epoch, position, self.rank, self.ranks))
 
     def read(self, plan: Iterator[npt.NDArray[np.int64]]) -> Iterator[TileBatch]:
         """Reads and yields batches. Each element of `plan` is an array with the row numbers of the tiles of a batch."""
@@ -71,10 +60,6 @@ class TileLoader:
             finally:
                 for future in ahead:
                     future.cancel()
-
-    def __len__(self) -> int:
-        """Number of batches of this process in the first epoch. Other epochs may have a few more or fewer batches."""
-        return self.sampler.n_batches(0, self.ranks)
 
     def _read(self, tiles: npt.NDArray[np.int64]) -> TileBatch:
         batch = self.store.read(self.view, tiles, self.needs)

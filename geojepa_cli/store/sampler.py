@@ -1,8 +1,7 @@
 """Divides tiles into batches with a maximum number of tokens. An epoch contains every tile once.
 
-The batches of an epoch depend only on the seed, the epoch and the number of processes, so an epoch can be resumed at
-any batch. All processes compute the same list of batches. With n processes, each takes every n-th batch of the list. If
-a process has several workers, they divide its batches in the same way.
+The batches of an epoch depend only on the seed and the epoch, so an epoch can be resumed at any batch. All processes of
+a training run compute the same list of batches, and `train/steps.py` divides it among them.
 
 First, the tiles are shuffled. Then, tiles are sorted by number of tokens within blocks of a few thousand tiles, and cut
 into batches. Finally, the batches are shuffled. So the tiles of a batch have similar numbers of tokens (attention needs
@@ -11,7 +10,6 @@ little padding), but the order of the batches is random.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,13 +49,11 @@ class TokenBudgetSampler:
         if self.budget < 1 or self.block < 1:
             raise ValueError(f"budget {self.budget} and block {self.block} must be positive")
 
-    def plan(self, epoch: int, ranks: int = 1) -> list[Rows]:
+    def plan(self, epoch: int) -> list[Rows]:
         """Returns all batches of an epoch. Each batch is an array of row numbers of tiles in the dataset.
 
-        The number of batches is a multiple of `ranks` (the number of processes), so that all processes take the same
-        number of steps. For this, the batches with the most tiles are each split into two batches. If there are too few
-        tiles, some batches are empty. With `shuffle`, the row numbers in a batch are in ascending order, so that the
-        tiles of a region are consecutive, and files are read from start to end.
+        With `shuffle`, the row numbers in a batch are in ascending order, so that the tiles of a region are
+        consecutive, and files are read from start to end.
         """
         rng = np.random.Generator(np.random.PCG64([self.seed, epoch]))
         order = rng.permutation(len(self.tiles)) if self.shuffle else np.arange(len(self.tiles))
@@ -66,31 +62,13 @@ class TokenBudgetSampler:
             by_length = np.lexsort((cost, np.arange(len(order)) // self.block))
             order, cost = order[by_length], cost[by_length]
         batches = [self.tiles[order[a:b]] for a, b in _cut(cost, self.budget, self.max_tiles)]
-        batches = _even(batches, ranks)
         if not self.shuffle:
             return batches
         return [np.sort(batches[i]) for i in rng.permutation(len(batches))]
 
-    def batches(
-        self, epoch: int, position: int = 0, rank: int = 0, ranks: int = 1, worker: int = 0, workers: int = 1
-    ) -> Iterator[Rows]:
-        """Yields the batches of one worker of one process, in order.
-
-        Each batch is an array of row numbers of tiles in the dataset.
-
-        Args:
-            epoch: index of the epoch.
-            position: number of batches of this process to skip, to resume a stopped epoch. The remaining batches are
-                divided among the workers, so a resumed run may have another number of workers.
-            rank, ranks: index of this process and number of processes.
-            worker, workers: index of this worker in its process and number of workers.
-        """
-        mine = self.plan(epoch, ranks)[rank::ranks]
-        yield from mine[position + worker :: workers]
-
-    def n_batches(self, epoch: int, ranks: int = 1) -> int:
-        """Returns the number of batches that each of `ranks` processes has in an epoch."""
-        return len(self.plan(epoch, ranks)) // ranks
+    def n_batches(self, epoch: int) -> int:
+        """Returns the number of batches in an epoch."""
+        return len(self.plan(epoch))
 
 
 def _cut(cost: Rows, budget: int, max_tiles: int | None) -> list[tuple[int, int]]:
@@ -117,17 +95,3 @@ def _cut(cost: Rows, budget: int, max_tiles: int | None) -> list[tuple[int, int]
         cuts.append((first, last))
         first = last
     return cuts
-
-
-def _even(batches: list[Rows], ranks: int) -> list[Rows]:
-    """Splits batches in two until the number of batches is a multiple of `ranks` (the number of processes).
-
-    Each step splits the batch with the most tiles.
-    """
-    batches = list(batches)
-    while len(batches) % ranks:
-        largest = max(range(len(batches)), key=lambda i: len(batches[i]))
-        batch = batches[largest]
-        half = (len(batch) + 1) // 2
-        batches[largest : largest + 1] = [batch[:half], batch[half:]]
-    return batches

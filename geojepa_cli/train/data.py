@@ -147,21 +147,8 @@ class TrainingData:
             yield from map(self.resident.read, rows)
             return
         pinned = self.device.type == "cuda"
-        loader = TileLoader(
-            self.store, self.view, self.sampler, needs=self.needs, pin_memory=pinned, device=self.device
-        )
+        loader = TileLoader(self.store, self.view, needs=self.needs, pin_memory=pinned, device=self.device)
         yield from loader.read(rows)
-
-    def fixed_batch(self, tiles: int, seed: int) -> TileBatch:
-        """Returns the same batch of random tiles in every call, so that its metrics are comparable during training.
-
-        Args:
-            tiles: number of tiles in the batch. If there are fewer tiles to train on, all are used.
-            seed: random seed of the selection.
-        """
-        rng = np.random.Generator(np.random.PCG64([seed, 0xF1D]))
-        rows = rng.choice(self.view.tiles, size=min(tiles, len(self.view.tiles)), replace=False)
-        return self.store.read(self.view, np.sort(rows), needs=self.needs)
 
     def monitor(self, seed: int) -> TileMonitor:
         """Returns the monitor that computes figures of a model, always on the same random tiles."""

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from planted_store import PLANTED, VOCAB, Planted, write_planted
+from training import fixed_batch
 
 from geojepa_cli.baselines.lmae import LmaeInput, LmaePretraining, draw_hidden
 from geojepa_cli.baselines.tag_ae import TagAEPretraining
@@ -133,7 +134,7 @@ def test_a_linear_head_on_the_vectors_finds_the_planted_kind(
 @pytest.mark.parametrize("name", NAMES)
 def test_gradients_reach_every_parameter(name: str, planted: Planted) -> None:
     run = start(name, planted)
-    batch = run.data.fixed_batch(40, 0)
+    batch = fixed_batch(run.data, 40, 0)
     run.model.prepare(batch, torch.Generator().manual_seed(0))().loss.backward()
     parameters = dict(run.model.module.named_parameters())
     assert {key for key, p in parameters.items() if p.grad is None or not bool(p.grad.any())} == set()
@@ -243,7 +244,7 @@ def test_the_share_of_hidden_entities_is_exact_in_every_tile() -> None:
 
 def test_only_mask_tokens_contain_positions(planted: Planted) -> None:
     run = start("tagformer-lmae", planted)
-    module, batch = run.model.module, run.data.fixed_batch(20, 0)
+    module, batch = run.model.module, fixed_batch(run.data, 20, 0)
     sequences = module.encoder.sequences(batch.cu_seqlens)
     hidden = draw_hidden(batch.cu_seqlens, batch.n_tokens, 0.5, torch.Generator().manual_seed(0))
     given: list[torch.Tensor] = []

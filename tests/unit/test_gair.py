@@ -22,6 +22,7 @@ from painted_store import (
     write_painted,
 )
 from scipy.special import logsumexp
+from training import fixed_batch
 
 from geojepa_cli.errors import DataError
 from geojepa_cli.models.base import TagList
@@ -173,11 +174,11 @@ def test_the_loss_equals_the_written_out_sums(painted: Painted, settings: dict[s
 
 def test_the_queue_of_a_first_step_has_no_loss(painted: Painted) -> None:
     model, data, _ = start_gair(painted.folder)
-    step = model.prepare(data.fixed_batch(12, 0), torch.Generator().manual_seed(0))()
+    step = model.prepare(fixed_batch(data, 12, 0), torch.Generator().manual_seed(0))()
     assert abs(float(step.parts["ground_to_location"])) < 1e-6 > abs(float(step.parts["image_to_location"]))
     assert step.rows is not None and len(step.rows) == 12 * PER_TILE
     model.collect(step.rows)
-    after = model.prepare(data.fixed_batch(12, 1), torch.Generator().manual_seed(0))()
+    after = model.prepare(fixed_batch(data, 12, 1), torch.Generator().manual_seed(0))()
     assert float(after.parts["ground_to_location"]) > 1
 
 
@@ -187,7 +188,7 @@ def test_gradients_reach_every_parameter(painted: Painted, decoder: str, encodin
     model, data, _ = start_gair(
         painted.folder, f"model.decoder={decoder}", f"model.location_encoding={encoding}", "model.harmonics_degree=5"
     )
-    batch = data.fixed_batch(12, 0)
+    batch = fixed_batch(data, 12, 0)
     model.collect(drawn(batch).rows())
     loss = model.prepare(
         replace(batch, kind=torch.arange(len(batch.kind)) % 4), torch.Generator().manual_seed(0)
@@ -204,7 +205,7 @@ def test_gradients_reach_every_parameter(painted: Painted, decoder: str, encodin
 
 def test_a_gradient_reaches_the_weights_of_the_size(painted: Painted) -> None:
     model, data, _ = start_gair(painted.folder)
-    batch = data.fixed_batch(12, 0)
+    batch = fixed_batch(data, 12, 0)
     areas = replace(batch, area_m2=torch.rand(batch.n_tokens), length_m=torch.rand(batch.n_tokens))
     model.prepare(areas, torch.Generator().manual_seed(0))().loss.backward()
     weight = model.module.ground.size.weight
@@ -213,7 +214,7 @@ def test_a_gradient_reaches_the_weights_of_the_size(painted: Painted) -> None:
 
 def test_anchors_hold_the_initial_weights_and_start_at_zero(painted: Painted) -> None:
     model, data, _ = start_gair(painted.folder, "loss.anchor_weight=0.2")
-    prepare = lambda: model.prepare(data.fixed_batch(12, 0), torch.Generator().manual_seed(0))()  # noqa: E731
+    prepare = lambda: model.prepare(fixed_batch(data, 12, 0), torch.Generator().manual_seed(0))()  # noqa: E731
     first = prepare()
     assert float(first.parts["anchor"]) == pytest.approx(0.0, abs=1e-5)
     with torch.no_grad():

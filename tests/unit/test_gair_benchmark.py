@@ -13,6 +13,7 @@ import torch
 from painted_store import start_gair, write_painted
 from synthetic_workspace import add_region
 from torch.utils.flop_counter import FlopCounterMode
+from training import fixed_batch
 
 from geojepa_cli import Workspace
 
@@ -57,7 +58,7 @@ def test_the_counted_operations_are_those_that_pytorch_counts(
 ) -> None:
     changes = [f"model.decoder={decoder}", f"model.location_encoding={encoding}", "model.location_layers=2"]
     model, data, config = start_gair(write_painted(tmp_path).folder, *changes)
-    prepared = model.prepare_input(data.fixed_batch(12, 0), torch.Generator().manual_seed(0))
+    prepared = model.prepare_input(fixed_batch(data, 12, 0), torch.Generator().manual_seed(0))
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model._losses(prepared)
     images, queries = len(prepared.images), len(prepared.queries.entity)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from painted_store import PX, Painted, gair_config, open_painted, read, to_lonlat, write_painted
+from training import fixed_batch
 
 from geojepa_cli.errors import DataError
 from geojepa_cli.models.base import TagList
@@ -158,7 +159,7 @@ def test_directions_matter_and_full_turns_do_not(painted: Painted, table: PhotoT
 
 def test_gradients_reach_every_parameter(painted: Painted, table: PhotoTable) -> None:
     model, data, _ = start(painted)
-    batch = data.fixed_batch(12, 0)
+    batch = fixed_batch(data, 12, 0)
     prepared = model.prepare_input(batch, torch.Generator().manual_seed(0))
     assert prepared.photos is not None and len(prepared.photos) == 16
     model.collect(prepared.queries.rows())
@@ -174,7 +175,7 @@ def test_gradients_reach_every_parameter(painted: Painted, table: PhotoTable) ->
 def test_a_batch_without_photos_has_zero_gradients(painted: Painted, table: PhotoTable, tmp_path: Path) -> None:
     model, data, _ = start(painted)
     model._photos = PhotoTable([], [])
-    loss = model.prepare(data.fixed_batch(12, 0), torch.Generator().manual_seed(0))().loss
+    loss = model.prepare(fixed_batch(data, 12, 0), torch.Generator().manual_seed(0))().loss
     loss.backward()
     grads = [p.grad for key, p in model.module.named_parameters() if key.startswith("photo")]
     assert all(grad is not None and not bool(grad.any()) for grad in grads)
@@ -188,7 +189,7 @@ def test_other_weights_and_places_of_entities_do_not_depend_on_photos(painted: P
     for name, weight in with_photos.module.state_dict().items():
         if not name.startswith("photo"):
             assert torch.equal(weight, own[name]), name
-    batch = data.fixed_batch(8, 0)
+    batch = fixed_batch(data, 8, 0)
     first, second = (one.prepare_input(batch, torch.Generator().manual_seed(3)) for one in (with_photos, without))
     assert torch.equal(first.queries.uv[: len(second.queries.uv)], second.queries.uv) and second.photos is None
 

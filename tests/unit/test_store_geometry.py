@@ -165,7 +165,7 @@ def test_the_loader_and_a_pickled_store_deliver_the_vectors(tmp_path: Path) -> N
     view = View.default(store, 1, None)
     sampler = TokenBudgetSampler(view.tiles, store.lengths(view), 60, 0)
     again = pickle.loads(pickle.dumps(store))
-    for batch in TileLoader(store, view, sampler, needs=VECTORS, threads=2).epoch(0):
+    for batch in TileLoader(store, view, needs=VECTORS, threads=2).read(iter(sampler.plan(0))):
         direct = again.read(view, batch.tile_rows, VECTORS)
         assert torch.equal(batch.geometry, direct.geometry)
 

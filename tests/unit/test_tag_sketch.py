@@ -10,7 +10,7 @@ import pytest
 import torch
 from test_tile_summary import LISTED, slow_counts
 from tile_batches import random_batch, tag_table
-from training import config_of, open_data, train_in, write_region
+from training import config_of, fixed_batch, open_data, train_in, write_region
 
 from geojepa_cli.baselines.tagpool import SKETCH_DIM, TagPool, TagPoolCounts
 from geojepa_cli.config.load import load_config
@@ -80,7 +80,7 @@ def test_tile_vectors_have_the_sketch_in_use_and_training_does_not_read_it(tmp_p
         assert torch.equal(tensor, runs[1].module.state_dict()[name])
     save_model(tmp_path, runs[1].module, config)
     data = open_data(region, config)
-    embedder, batch = load(tmp_path, data.inputs), data.fixed_batch(10, 0)
+    embedder, batch = load(tmp_path, data.inputs), fixed_batch(data, 10, 0)
     runs[1].module.eval()
     found, expected = embedder.encode(batch), runs[1].model.embed(batch)
     assert torch.equal(found.entities, expected.entities) and torch.equal(found.tiles[:, :-16], expected.tiles)

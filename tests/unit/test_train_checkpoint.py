@@ -9,7 +9,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from training import config_of, open_data, same_weights, train_in, write_region
+from training import config_of, fixed_batch, open_data, same_weights, train_in, write_region
 
 from geojepa_cli.config.names import CHECKPOINT, METRICS
 from geojepa_cli.errors import DataError
@@ -33,7 +33,7 @@ def test_a_checkpoint_keeps_weights_optimiser_and_progress(region: Path, tmp_pat
     data = open_data(region, config)
     module = build_jepa(config.model, 0)
     optimizer = build_optimizer(module, config.train)
-    losses = JepaPretraining(module, config, data.inputs).prepare(data.fixed_batch(8, 0), generator(0, 0, 0))()
+    losses = JepaPretraining(module, config, data.inputs).prepare(fixed_batch(data, 8, 0), generator(0, 0, 0))()
     losses.loss.backward()
     optimizer.step()
     progress = Progress(step=3, epoch=1, batch=2, tokens=50, totals={"loss": 0.1 + 0.2}, total_count=2)
@@ -98,7 +98,7 @@ def test_a_published_model_is_loaded_with_the_same_vectors(region: Path, tmp_pat
     save_model(tmp_path, trained.module, config)
     embedder = load(tmp_path, trained.data.inputs)
     assert embedder.needs == config.needs
-    batch = trained.data.fixed_batch(10, 0)
+    batch = fixed_batch(trained.data, 10, 0)
     trained.module.eval()
     found, expected = embedder.encode(batch), trained.model.embed(batch)
     assert torch.equal(found.tiles, expected.tiles)
