@@ -34,6 +34,7 @@ lint-python:
 	$(VENV)/mypy
 	$(VENV)/lint-imports --no-cache
 	$(VENV)/python tools/generate_schema.py --check
+	$(VENV)/python tools/generate_configuration.py --check
 
 lint-native:
 	clang-format --dry-run -Werror $(NATIVE)
@@ -64,9 +65,10 @@ fuzz: setup
 setup:
 	tools/setup.sh --test
 
-# After a change of native/schema.yaml, native/areas.yaml or native/tag_filter.yaml.
+# After a change of native/schema.yaml, native/areas.yaml, native/tag_filter.yaml or a setting in geojepa_cli/config.
 schema:
 	$(VENV)/python tools/generate_schema.py
+	$(VENV)/python tools/generate_configuration.py
 
 format:
 	$(VENV)/ruff format .

@@ -33,7 +33,8 @@ def pretrain(
         list[str] | None,
         typer.Option(
             "--set",
-            help="Change a configuration value, such as `train.lr=1e-3`. Repeat the option to change several.",
+            help="Change a configuration value, such as `train.lr=1e-3`. Repeat the option to change several. "
+            "All settings: docs/configuration.md.",
         ),
     ] = None,
     name: Annotated[

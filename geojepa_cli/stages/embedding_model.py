@@ -22,14 +22,7 @@ from geojepa_cli.stages.geometry_features import find_encoder_of, geometry_featu
 from geojepa_cli.stages.geometry_source import GeometrySource, is_encoder
 from geojepa_cli.stages.image_backbones import RANDOM_MODELS, find_backbone, find_tuned_backbone, split_weights
 from geojepa_cli.stages.image_features import ImageSource, find_image_encoder_of
-from geojepa_cli.stages.shipped import (
-    DEFAULT_SHIPPED,
-    REINSTALL,
-    ShippedModel,
-    open_shipped,
-    shipped_names,
-    verified_folder,
-)
+from geojepa_cli.stages.shipped import DEFAULT_SHIPPED, REINSTALL, ShippedModel, open_shipped, shipped_names
 from geojepa_cli.stages.shipped_inputs import check_tags, find_obstacle
 from geojepa_cli.stages.stage import check_own
 from geojepa_cli.stages.training import model_config, other_weights
@@ -223,7 +216,7 @@ class Model:
         config, source = self.config, self.artifact or self.shipped
         if config is None or source is None:
             return registry.open_baseline(self.name, inputs)
-        folder = verified_folder(source, self.file)
+        folder = source.verified_file(self.file).parent if isinstance(source, Artifact) else source.folder
         try:
             return registry.open_published(folder, config.family, inputs, self.file)
         except FeatureMismatchError:

@@ -261,23 +261,20 @@ def test_a_damaged_file_is_refused(tmp_path: Path, file: str, content: bytes) ->
 
 
 @pytest.mark.parametrize(
-    ("command", "option", "repeated"),
-    [
-        ("process", ("--image-weights", "{}"), "process --image-weights FILE"),
-        ("pretrain", ("--set", "model.image_weights={}"), "pretrain --set model.image_weights=FILE"),
-        ("probe", ("--model", "resnet50-tuned={}"), "probe --model resnet50-tuned=FILE"),
-    ],
+    ("command", "name", "value"),
+    [("process", "--image-weights", ""), ("pretrain", "--set", "model.image_weights="), ("probe", "--model", "r=")],
 )
 def test_the_hint_for_a_garbage_file_repeats_the_command_with_another_file(
-    tmp_path: Path, command: str, option: tuple[str, str], repeated: str
+    tmp_path: Path, command: str, name: str, value: str
 ) -> None:
     path = tmp_path / "w.pt"
     path.write_bytes(b"garbage" * 100)
-    name, value = option
-    failed = Invocation(command, ((name, value.format(path)),))
+    failed = Invocation(command, ((name, f"{value}{path}"),))
     with hints.invocation(failed), pytest.raises(DataError) as caught:
         read_state(path)
-    assert caught.value.hint is not None and f"geojepa {repeated} (" in str(caught.value.hint.completed(failed))
+    assert caught.value.hint is not None and f"geojepa {command} {name} {value}FILE (" in str(
+        caught.value.hint.completed(failed)
+    )
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:

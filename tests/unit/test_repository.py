@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from geojepa_cli.config.schema import PretrainConfig
+
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = [path for folder in ("geojepa_cli", "tests", "benchmarks", "tools") for path in (ROOT / folder).rglob("*.py")]
 CPP = [path for suffix in ("cpp", "hpp") for path in (ROOT / "native").rglob(f"*.{suffix}")]
@@ -39,10 +41,8 @@ def copy_of_generated_inputs(folder: Path) -> Path:
     return folder
 
 
-def check(root: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, root / "tools/generate_schema.py", "--check"], capture_output=True, text=True
-    )
+def check(root: Path, tool: str = "generate_schema.py") -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, root / "tools" / tool, "--check"], capture_output=True, text=True)
 
 
 def test_no_two_test_files_have_the_same_name() -> None:
@@ -51,8 +51,26 @@ def test_no_two_test_files_have_the_same_name() -> None:
 
 
 def test_generated_files_agree_with_their_source() -> None:
-    done = check(ROOT)
-    assert done.returncode == 0, done.stderr
+    for tool in ("generate_schema.py", "generate_configuration.py"):
+        done = check(ROOT, tool)
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_page_of_settings_has_a_row_for_each_setting_of_the_configuration() -> None:
+    sections = (ROOT / "docs/configuration.md").read_text(encoding="utf-8").split("\n## ")[1:]
+    found = {
+        (section[1 : section.index("`", 1)], key): rest
+        for section in sections
+        for key, rest in re.findall(r"^\| `(\w+)` \| (.*) \|$", section, flags=re.M)
+    }
+    expected = {
+        (name, key): described
+        for name, field in PretrainConfig.model_fields.items()
+        for key, described in (field.annotation or PretrainConfig).model_fields.items()
+    }
+    assert set(found) == set(expected)
+    for place, described in expected.items():
+        assert (described.description or "?") in found[place], place
 
 
 @pytest.mark.parametrize(
