@@ -14,13 +14,13 @@ from typing import Any
 import yaml
 from pydantic_core import to_jsonable_python
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from geojepa_cli.config.modality import TOKEN_MODALITIES
 from geojepa_cli.config.schema import MODEL_MODALITIES, PretrainConfig
 from geojepa_cli.config.section import Section
 
+ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs/configuration.md"
 HEAD = """<!-- generated from geojepa_cli/config by `make schema`; do not edit -->
 
@@ -30,7 +30,7 @@ All settings of `geojepa pretrain` for a GeoJEPA model. A configuration is a YAM
 below. Settings that it leaves out have their default values. The option `--set SECTION.KEY=VALUE` replaces one value:
 
 ```bash
-geojepa pretrain --config tiny.yaml --region state-college --set train.max_minutes=5 --set 'model.modalities=[tags, geometry]'
+geojepa pretrain --config tiny.yaml --region state-college --set train.max_minutes=5 --set data.min_entities=20
 ```
 
 The configurations that come with geojepa, such as `tiny.yaml` and `gt.yaml`, are in `geojepa_cli/config/presets/`. They

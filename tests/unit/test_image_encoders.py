@@ -202,8 +202,8 @@ def test_missing_weights_are_named_with_both_ways_to_get_them(
     assert str(no_cache) in caught.value.message and "model.image_weights" in caught.value.message
     hint = str(caught.value.hint)
     download, _, from_file = hint.partition(", or ")
-    python, option, code = shlex.split(download)
-    assert (python, option) == ("python", "-c") and "--image-weights FILE" in from_file
+    *python, code = shlex.split(download)
+    assert python == ["python", "-c"] and "--image-weights FILE" in from_file
     fetched: list[str] = []
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", lambda url, **options: fetched.append(url))
     exec(compile(code, "hint", "exec"), {})
@@ -257,7 +257,7 @@ def test_a_damaged_file_is_refused(tmp_path: Path, file: str, content: bytes) ->
     (tmp_path / file).write_bytes(content)
     with pytest.raises(DataError, match=file) as caught:
         load_image_encoder(ImageTokenKind("resnet50", "sha256-0"), tmp_path / file)
-    assert "weights_only" not in caught.value.message and "likely succeed" not in caught.value.message
+    assert "weights_only" not in caught.value.message
 
 
 @pytest.mark.parametrize(
@@ -267,14 +267,11 @@ def test_a_damaged_file_is_refused(tmp_path: Path, file: str, content: bytes) ->
 def test_the_hint_for_a_garbage_file_repeats_the_command_with_another_file(
     tmp_path: Path, command: str, name: str, value: str
 ) -> None:
-    path = tmp_path / "w.pt"
-    path.write_bytes(b"garbage" * 100)
+    (path := tmp_path / "w.pt").write_bytes(b"garbage" * 100)
     failed = Invocation(command, ((name, f"{value}{path}"),))
     with hints.invocation(failed), pytest.raises(DataError) as caught:
         read_state(path)
-    assert caught.value.hint is not None and f"geojepa {command} {name} {value}FILE (" in str(
-        caught.value.hint.completed(failed)
-    )
+    assert caught.value.hint and f"geojepa {command} {name} {value}FILE (" in str(caught.value.hint.completed(failed))
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
