@@ -201,7 +201,7 @@ def test_missing_weights_are_named_with_both_ways_to_get_them(
         find_weights(name, FROM_FILE)
     assert str(no_cache) in caught.value.message and "model.image_weights" in caught.value.message
     hint = str(caught.value.hint)
-    download, _, from_file = hint.partition(", or ")
+    download, _, from_file = hint.partition("  # or: ")
     *python, code = shlex.split(download)
     assert python == ["python", "-c"] and "--image-weights FILE" in from_file
     fetched: list[str] = []
@@ -271,7 +271,9 @@ def test_the_hint_for_a_garbage_file_repeats_the_command_with_another_file(
     failed = Invocation(command, ((name, f"{value}{path}"),))
     with hints.invocation(failed), pytest.raises(DataError) as caught:
         read_state(path)
-    assert caught.value.hint and f"geojepa {command} {name} {value}FILE (" in str(caught.value.hint.completed(failed))
+    assert caught.value.hint and f"geojepa {command} {name} {value}FILE  # a" in str(
+        caught.value.hint.completed(failed)
+    )
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
