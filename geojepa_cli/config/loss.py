@@ -91,11 +91,16 @@ class LossConfig(Section):
         description="fraction of the run after which Gram anchoring starts; the target encoder is copied at this time",
     )
 
-    def check_weights(self, modalities: Sequence[Modality]) -> None:
-        """Checks `modality_weights` for a model that reads the given modalities.
+    def check_weights(self, modalities: Sequence[Modality], predicts_tiles: bool) -> None:
+        """Checks `modality_weights` and `prediction_weight` for a model.
+
+        Args:
+            modalities: modalities that the model reads.
+            predicts_tiles: True if the model also predicts the vector or the tags of a tile.
 
         Raises:
-            ConflictError: a weight is of a modality without tokens, or all modalities of the model have weight 0.
+            ConflictError: a weight is of a modality without tokens, all modalities of the model have weight 0, or
+                `prediction_weight` is 0 and the model predicts nothing else.
         """
         known = ", ".join(f"`{one}`" for one in TOKEN_MODALITIES)
         if other := [one for one in self.modality_weights if one not in TOKEN_MODALITIES]:
@@ -105,3 +110,8 @@ class LossConfig(Section):
         if not any(self.modality_weights.get(one, 1.0) for one in read):
             message = "modality_weights is 0 for all modalities that the model reads, so nothing would be predicted"
             raise ConflictError(message, "loss.modality_weights")
+        if not (self.prediction_weight or predicts_tiles):
+            message = (
+                "prediction_weight is 0, and the model predicts neither tile vectors nor tags, so there is no target"
+            )
+            raise ConflictError(message, "loss.prediction_weight")

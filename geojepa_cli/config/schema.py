@@ -284,12 +284,7 @@ class PretrainConfig(Section):
     def _check(self) -> PretrainConfig:
         if self.masking.pixels and self.model.frozen_images is None:
             raise ConflictError("pixels is true, but the model has no frozen image encoder", "masking.pixels")
-        self.loss.check_weights(self.model.modalities)
-        if not (self.loss.prediction_weight or self.model.predict_tile or self.model.summary_dim):
-            message = (
-                "prediction_weight is 0, and the model predicts neither tile vectors nor tags, so there is no target"
-            )
-            raise ConflictError(message, "loss.prediction_weight")
+        self.loss.check_weights(self.model.modalities, self.model.predict_tile or self.model.summary_dim > 0)
         return self
 
     @property

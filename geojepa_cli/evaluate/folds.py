@@ -7,12 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from geojepa_cli.config.limits import FOLDS, MIN_GROUPS, MIN_TILES
-from geojepa_cli.console import counted
+from geojepa_cli.config.limits import FOLDS, MIN_TILES
 from geojepa_cli.errors import DataError
 from geojepa_cli.metrics.folds import group_folds
 from geojepa_cli.tasks.dataset import TaskData
-from geojepa_cli.tasks.splits import FEW_TEST_GROUPS, SPLITS, next_to
+from geojepa_cli.tasks.splits import FEW_TEST_GROUPS, SPLITS, next_to, too_few
 
 Rows = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -170,10 +169,8 @@ def _check_size(data: ProbeData) -> None:
             (thinning) are not counted.
     """
     tiles, groups = int(data.kept.sum()), len(np.unique(data.groups[data.kept]))
-    if tiles < MIN_TILES or groups < MIN_GROUPS:
-        few = f"{counted(tiles, 'labelled tile')} in {counted(groups, 'zoom-14 group')}"
-        message = f"too few tiles to probe: {few}, expected at least {MIN_TILES} tiles in {MIN_GROUPS} groups"
-        raise DataError(message)
+    if few := too_few(tiles, groups):
+        raise DataError(f"too few tiles to probe: {few}")
 
 
 def _make_folds(data: ProbeData, fold: NDArray[np.int64]) -> list[Fold]:

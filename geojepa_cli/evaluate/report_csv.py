@@ -14,19 +14,8 @@ from geojepa_cli.evaluate.report_cell import FIGURES, Cell
 _SPREADS = ("mae", "auroc", "average_precision", "r2", "spearman")
 _PARTS = ("presence_auroc", "presence_average_precision", "value_mae")
 COLUMNS = (
-    *(
-        "regions",
-        "task",
-        "masked",
-        "random_split",
-        "evaluation",
-        "fold",
-        "tile_set",
-        "model",
-        "head",
-        "ref",
-        "protocol",
-    ),
+    *("regions", "task", "masked", "random_split", "evaluation", "fold", "tile_set"),
+    *("model", "head", "ref", "protocol"),
     *("shared_entities", "buffer", "ranked", "best", "tiles", "groups"),
     *("mae", "mae_low", "mae_high", "mae_relative_to_dummy", *FIGURES, "seeds"),
     *(f"{name}_spread" for name in _SPREADS),

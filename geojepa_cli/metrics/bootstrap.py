@@ -91,18 +91,11 @@ def bootstrap_relative_difference(
     Raises:
         ValueError: there are no tasks or no tiles, or Dummy makes no error in any task.
     """
-    names = np.unique(np.concatenate([np.asarray(g) for g in groups]))
-    sums = np.zeros((len(groups), 3, len(names)))
-    for task, group in enumerate(groups):
-        place = np.searchsorted(names, group)
-        for which, errors in enumerate((errors_a[task], errors_b[task], errors_dummy[task])):
-            sums[task, which] = np.bincount(place, np.asarray(errors, np.float64), len(names))
+    three = [np.stack(one) for one in zip(errors_a, errors_b, errors_dummy, strict=True)]
+    sums, names = _sums_of_tasks(three, groups)
     value = _relative_difference(sums, np.ones((1, len(names))))[0]
-    if np.isnan(value):
-        raise ValueError("Dummy makes no error in any task: there is nothing to compare")
     drawn = _relative_difference(sums, draw_groups(len(names), draws, seed))
-    low, high = percentiles(drawn[~np.isnan(drawn)], level)
-    return Interval(float(value), low, high, len(names), level)
+    return _difference_interval(value, drawn, len(names), level)
 
 
 def bootstrap_difference_of_runs(
@@ -129,29 +122,49 @@ def bootstrap_difference_of_runs(
     Raises:
         ValueError: there are no tasks or no tiles, or Dummy makes no error in any task.
     """
-    names = np.unique(np.concatenate([np.asarray(g) for g in groups]))
-    places = [np.searchsorted(names, group) for group in groups]
-
-    def sums(errors: Sequence[NDArray[np.floating]]) -> Floats:
-        """Returns the sum of the errors in each group, [task, runs, group]."""
-        return np.array(
-            [
-                [np.bincount(place, np.asarray(run, np.float64), len(names)) for run in np.atleast_2d(one)]
-                for place, one in zip(places, errors, strict=True)
-            ]
-        )
-
-    a, b, dummy = sums(errors_a), sums(errors_b), sums(errors_dummy)[:, 0]
+    runs = [np.concatenate([a, b, dummy[None]]) for a, b, dummy in zip(errors_a, errors_b, errors_dummy, strict=True)]
+    sums, names = _sums_of_tasks(runs, groups)
+    a, b, dummy = np.split(sums, [len(errors_a[0]), sums.shape[1] - 1], axis=1)
     difference = a.sum(axis=2).mean(axis=1) - b.sum(axis=2).mean(axis=1)
-    value = _mean_of_ratios(difference[None], dummy.sum(axis=1)[None])[0]
-    if np.isnan(value):
-        raise ValueError("Dummy makes no error in any task: there is nothing to compare")
+    value = _mean_of_ratios(difference[None], dummy[:, 0].sum(axis=1)[None])[0]
     weights = draw_groups(len(names), draws, seed)
     rng = np.random.default_rng([seed, 1])
     mean_a, mean_b = (_drawn_runs(one, weights, rng) for one in (a, b))
-    drawn = _mean_of_ratios(mean_a - mean_b, weights @ dummy.T)
+    drawn = _mean_of_ratios(mean_a - mean_b, weights @ dummy[:, 0].T)
+    return _difference_interval(value, drawn, len(names), level)
+
+
+def _sums_of_tasks(
+    errors: Sequence[NDArray[np.floating]], groups: Sequence[NDArray[np.generic]]
+) -> tuple[Floats, NDArray[np.generic]]:
+    """Adds up errors in each group.
+
+    Args:
+        errors: for each task, several errors of each tile [k, n_task].
+        groups: for each task, the group of each tile [n_task].
+
+    Returns:
+        The sums, float64 [task, k, group], and the names of the groups.
+    """
+    names = np.unique(np.concatenate([np.asarray(group) for group in groups]))
+    places = [np.searchsorted(names, group) for group in groups]
+    sums = [
+        [np.bincount(place, np.asarray(row, np.float64), len(names)) for row in rows]
+        for place, rows in zip(places, errors, strict=True)
+    ]
+    return np.array(sums), names
+
+
+def _difference_interval(value: float, drawn: Floats, groups: int, level: float) -> Interval:
+    """Returns the interval of a difference from its value in bootstrap samples; those without a value are NaN.
+
+    Raises:
+        ValueError: the value is NaN, because Dummy makes no error in any task.
+    """
+    if np.isnan(value):
+        raise ValueError("Dummy makes no error in any task: there is nothing to compare")
     low, high = percentiles(drawn[~np.isnan(drawn)], level)
-    return Interval(float(value), low, high, len(names), level)
+    return Interval(float(value), low, high, groups, level)
 
 
 def _drawn_runs(sums: Floats, weights: Floats, rng: np.random.Generator) -> Floats:

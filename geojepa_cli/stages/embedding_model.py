@@ -216,7 +216,7 @@ class Model:
         config, source = self.config, self.artifact or self.shipped
         if config is None or source is None:
             return registry.open_baseline(self.name, inputs)
-        folder = source.verified_file(self.file).parent if isinstance(source, Artifact) else source.folder
+        folder = source.verified_file(self.file).parent
         try:
             return registry.open_published(folder, config.family, inputs, self.file)
         except FeatureMismatchError:

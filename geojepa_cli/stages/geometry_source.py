@@ -9,14 +9,7 @@ from geojepa_cli import hints
 from geojepa_cli.config.names import WEIGHTS, checksum_version
 from geojepa_cli.errors import DataError, GeojepaError, NotFoundError, UsageError, unknown
 from geojepa_cli.stages.model_family import GAIR, has_family, newest_gair
-from geojepa_cli.stages.shipped import (
-    REINSTALL,
-    SHIPPED_GEOMETRY,
-    ShippedModel,
-    open_shipped,
-    shipped_names,
-    verified_folder,
-)
+from geojepa_cli.stages.shipped import REINSTALL, SHIPPED_GEOMETRY, ShippedModel, open_shipped, shipped_names
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.workspace import Workspace
 
@@ -126,7 +119,7 @@ def load_encoder(source: GeometrySource) -> GeometryEncoder:
         return fourier_encoder()
     if isinstance(model, Artifact):
         load = gair_encoder if source.kind.encoder == GAIR else polygon_encoder
-        return load(verified_folder(model), source.kind.version)
+        return load(model.verified_file(WEIGHTS).parent, source.kind.version)
     try:
         return polygon_encoder(model.folder, source.kind.version)
     except GeojepaError as error:

@@ -12,7 +12,6 @@ from geojepa_cli.stages.embedding_model import Model, find_model
 from geojepa_cli.stages.export_files import ATTRIBUTION_FILE, check_folder, copy_files
 from geojepa_cli.stages.export_options import MODEL_FORMAT
 from geojepa_cli.stages.export_rebuild import rebuild_export
-from geojepa_cli.stages.shipped import verified_folder
 from geojepa_cli.stages.stage import Stage, as_command
 from geojepa_cli.workspace.artifact import Artifact
 from geojepa_cli.workspace.build import Build
@@ -112,7 +111,7 @@ def _folder(model: Model) -> Path:
     """
     source = model.artifact or model.shipped
     assert source is not None
-    return verified_folder(source, model.file)
+    return source.verified_file(model.file).parent
 
 
 def _text_encoder(workspace: Workspace, model: Model) -> str | None:

@@ -19,7 +19,6 @@ from geojepa_cli.workspace.manifest import identity_hash
 if TYPE_CHECKING:
     from geojepa_cli.config.families import RunConfig
     from geojepa_cli.export.shipped_card import CardHeader
-    from geojepa_cli.workspace.artifact import Artifact
 
 FOLDER = Path(__file__).resolve().parents[1] / "shipped"
 DEFAULT_SHIPPED = "geojepa-small"
@@ -54,6 +53,13 @@ class ShippedModel:
     def ref(self) -> str:
         """Reference to the model: `name@id`, where the id is a hash of weights and configuration."""
         return f"{self.name}@{identity_hash(self.params)}"
+
+    def verified_file(self, name: str) -> Path:
+        """Returns the path of a file, as `Artifact.verified_file` does.
+
+        There is no manifest to compare it with: the checksums of weights and configuration are the id of the model.
+        """
+        return self.folder / name
 
     @cached_property
     def config(self) -> RunConfig:
@@ -105,21 +111,6 @@ def open_shipped(ref: str, option: str = "model") -> ShippedModel:
         message = f"this version of geojepa comes with the model `{model.ref}`, not with `{ref}`"
         raise NotFoundError(message, hints.instead((flag, ref), (flag, name)))
     return model
-
-
-def verified_folder(model: Artifact | ShippedModel, weights: str = WEIGHTS) -> Path:
-    """Returns the folder of a model after comparing its weights with their checksum in the manifest.
-
-    A model that comes with the package has no manifest. The checksum of its weights is part of its id.
-
-    Args:
-        model: `models/` artifact, or model that comes with the package.
-        weights: name of the weights file.
-
-    Raises:
-        DataError: the weights of the artifact do not match their checksum.
-    """
-    return model.folder if isinstance(model, ShippedModel) else model.verified_file(weights).parent
 
 
 def ref_in(params: Mapping[str, Any]) -> str | None:

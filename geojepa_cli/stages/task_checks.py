@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from geojepa_cli import console
-from geojepa_cli.config.limits import MIN_GROUPS, MIN_TILES
 
 TaskReport = Mapping[str, Any]  # a task's `report.json`
 TaskReports = Mapping[str, Sequence[TaskReport]]  # reports of each region, by task
@@ -21,31 +20,32 @@ def warn_of_small_splits(reports: TaskReports) -> None:
     Most of these tasks can still be probed. If the test split is too small, `probe` cross-validates over groups
     instead. Also warns about tasks that are too small for this, which `probe` refuses.
     """
-    from geojepa_cli.tasks.splits import FEW_TEST_GROUPS, RANDOM_SPLIT, empty_parts
+    from geojepa_cli.tasks.splits import FEW_TEST_GROUPS, RANDOM_SPLIT, empty_parts, too_few
 
-    few: dict[int, list[str]] = {}
+    unreliable: dict[int, list[str]] = {}
     empty: dict[str, list[str]] = {}
     for task, by_region in reports.items():
         groups = groups_by_part(by_region)
         if not any(groups.values()):
             console.warn(f"no tile of task `{task}` has a label, so `probe` cannot use this task")
             continue
-        if lack := _too_small(by_region, groups):
+        kept = sum(report["tiles"]["kept"] for report in by_region)
+        if few := too_few(kept, sum(groups.values()), by_region[0]["split"]["by"] == "random"):
             console.warn(
-                f"`probe` cannot use the task `{task}`: {lack}; label more tiles, or build it with more regions"
+                f"`probe` cannot use the task `{task}`: it has {few}; label more tiles, or build it with more regions"
             )
             continue
         if parts := empty_parts(groups):
             empty.setdefault(f"{_listed(parts)}: {_reason(by_region[0])}", []).append(f"`{task}`")
         tested = sum(groups.values()) if "folds" in by_region[0] else groups["test"]
         if tested < FEW_TEST_GROUPS:
-            few.setdefault(tested, []).append(task)
+            unreliable.setdefault(tested, []).append(task)
     for where, tasks in empty.items():
         console.warn(f"no tile of {'tasks' if len(tasks) > 1 else 'task'} {', '.join(tasks)} is in {where}")
     if any(by_region[0]["split"]["by"] == "random" for by_region in reports.values()):
         console.warn(RANDOM_SPLIT)
-    elif few:
-        counts = "; ".join(f"{', '.join(tasks)}: {count}" for count, tasks in sorted(few.items()))
+    elif unreliable:
+        counts = "; ".join(f"{', '.join(tasks)}: {count}" for count, tasks in sorted(unreliable.items()))
         console.warn(
             f"some tasks have too few test groups (zoom-14 tiles used for testing) for reliable scores ({counts}; "
             f"expected at least {FEW_TEST_GROUPS}); `probe` cross-validates these tasks over all groups instead"
@@ -90,21 +90,6 @@ def groups_by_part(reports: Sequence[TaskReport]) -> dict[str, int]:
         for report in reports
     ]
     return {name: sum(int(part[name]["groups"]) for part in parts) for name in parts[0]}
-
-
-def _too_small(reports: Sequence[TaskReport], groups: Mapping[str, int]) -> str:
-    """Returns what a task lacks for cross-validation, or an empty text.
-
-    Args:
-        reports: content of `report.json` of the task in each region.
-        groups: number of groups in each split or fold.
-    """
-    tiles, found = sum(report["tiles"]["kept"] for report in reports), sum(groups.values())
-    random = reports[0]["split"]["by"] == "random"  # its test tiles can lie in the groups of its training tiles
-    if tiles >= MIN_TILES and (found >= MIN_GROUPS or random):
-        return ""
-    few = console.counted(tiles, "labelled tile") + ("" if random else f" in {console.counted(found, 'zoom-14 group')}")
-    return f"it has {few}, expected at least {MIN_TILES} tiles in {MIN_GROUPS} groups"
 
 
 def _listed(parts: Sequence[str]) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from geojepa_cli import hints
-from geojepa_cli.config.limits import MAX_FOLDS
+from geojepa_cli.config.limits import MAX_FOLDS, MIN_GROUPS, MIN_TILES
 from geojepa_cli.console import counted
 from geojepa_cli.errors import UsageError
 from geojepa_cli.grid import GROUP_ZOOM
@@ -197,6 +197,18 @@ def empty_parts(counts: dict[str, int]) -> list[str]:
         counts: number of tiles by name of the split or fold.
     """
     return [f"`{name}`" for name, count in counts.items() if count == 0 and name != PARTS[BUFFER]]
+
+
+def too_few(tiles: int, groups: int, random: bool = False) -> str:
+    """Returns how many labelled tiles and groups (zoom-14 tiles) there are, and how many a probe needs.
+
+    Returns an empty text if they are enough. With `random`, test tiles can lie in the groups of training tiles, so the
+    number of groups does not count.
+    """
+    if tiles >= MIN_TILES and (groups >= MIN_GROUPS or random):
+        return ""
+    found = counted(tiles, "labelled tile") + ("" if random else f" in {counted(groups, 'zoom-14 group')}")
+    return f"{found}, expected at least {MIN_TILES} tiles in {MIN_GROUPS} groups"
 
 
 def few_groups(count: int) -> list[str]:

@@ -140,17 +140,22 @@ def test_a_trial_that_fails_is_recorded_and_the_others_continue(workspace: Works
     assert "failed: " in made.file("sweep.md").read_text(encoding="utf-8") and made.counts["failed"] == 1
 
 
-def test_without_the_reference_trial_no_differences_are_announced(
-    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def fail_trial(monkeypatch: pytest.MonkeyPatch, trial: str, error: Exception) -> None:
+    """Lets the training of one trial fail."""
     original = sweep_jobs.pretrain
 
     def pretrain(workspace: Workspace, config: Path, *rest: Any, **more: Any) -> Artifact:
-        if config.stem == "lr0.01":
-            raise DataError("no luck")
+        if config.stem == trial:
+            raise error
         return original(workspace, config, *rest, **more)
 
     monkeypatch.setattr(sweep_jobs, "pretrain", pretrain)
+
+
+def test_without_the_reference_trial_no_differences_are_announced(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fail_trial(monkeypatch, "lr0.01", DataError("no luck"))
     text = SMALL + "settings: {train.lr: [0.01, 0.02]}\nregions: [home]\ntasks: [max_speed]\n"
     done = invoke(workspace, "sweep", written(workspace, "lost.yaml", text), "--threads", 1)
     says = "no differences are shown, because the reference trial lr0.01 failed"
@@ -162,14 +167,7 @@ def test_without_the_reference_trial_no_differences_are_announced(
 
 
 def test_running_out_of_memory_fails_one_trial_only(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    original = sweep_jobs.pretrain
-
-    def pretrain(workspace: Workspace, config: Path, *rest: Any, **more: Any) -> Artifact:
-        if config.stem == "min_entities2":
-            raise RuntimeError("CUDA out of memory. Tried to allocate 2 TiB")
-        return original(workspace, config, *rest, **more)
-
-    monkeypatch.setattr(sweep_jobs, "pretrain", pretrain)
+    fail_trial(monkeypatch, "min_entities2", RuntimeError("CUDA out of memory. Tried to allocate 2 TiB"))
     text = SMALL.replace("data.min_entities: 1, ", "") + "settings: {data.min_entities: [1, 2]}\nregions: [home]\n"
     rows = rows_of(stages.sweep(workspace, written(workspace, "memory.yaml", text)))
     assert rows["min_entities2"]["error"] == "not enough memory" and rows["min_entities1"]["rank"] == 1

@@ -214,13 +214,13 @@ def test_a_gradient_reaches_the_weights_of_the_size(painted: Painted) -> None:
 
 def test_anchors_hold_the_initial_weights_and_start_at_zero(painted: Painted) -> None:
     model, data, _ = start_gair(painted.folder, "loss.anchor_weight=0.2")
-    prepare = lambda: model.prepare(fixed_batch(data, 12, 0), torch.Generator().manual_seed(0))()  # noqa: E731
-    first = prepare()
+    batch = fixed_batch(data, 12, 0)
+    first = model.prepare(batch, torch.Generator().manual_seed(0))()
     assert float(first.parts["anchor"]) == pytest.approx(0.0, abs=1e-5)
     with torch.no_grad():
         for parameter in model.module.overhead.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
-    second = prepare()
+    second = model.prepare(batch, torch.Generator().manual_seed(0))()
     assert float(second.parts["anchor"]) > 0.01
     others = sum(float(second.parts[name]) for name in ("ground_to_image", "image_to_ground"))
     assert float(second.loss.detach()) == pytest.approx(0.5 * others + 0.2 * float(second.parts["anchor"]), rel=1e-5)

@@ -253,10 +253,9 @@ def test_attention_pooling_needs_the_tile_prediction() -> None:
 
 
 def test_the_prediction_of_hidden_tokens_has_its_weight() -> None:
-    given = {"model": SMALL.model_copy(update={"predict_tile": True})}
-    parts = {}
+    model, parts = SMALL.model_copy(update={"predict_tile": True}), {}
     for weight in (0.0, 1.0, 3.0):
-        step = pretraining(given["model"], LossConfig(prediction_weight=weight)).prepare(images(), rng())()
+        step = pretraining(model, LossConfig(prediction_weight=weight)).prepare(images(), rng())()
         parts[weight] = {name: float(value) for name, value in step.parts.items()}
     for weight in (0.0, 3.0):
         expected = parts[1.0]["loss"] + (weight - 1.0) * parts[1.0]["prediction"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import reduce
 
 import torch
 from torch import Tensor
@@ -71,31 +72,28 @@ def jepa_losses(
         weighted["tags"] = config.tag_prediction_weight * tags
         parts |= terms
     if config.regulariser != "none":
-        sets = _regularised(output, config, len(weights) if len(modalities) > 1 and not by_token else 1)
-        regularise = _vicreg if config.regulariser == "vicreg" else _sigreg
-        weighted["regulariser"], terms = regularise(sets, config, rng)
+        sets = _regularised(predicted, context, output, len(weights) if len(modalities) > 1 and not by_token else 1)
+        if config.tile_weight:
+            sets["tile"] = _together(output.context_tiles.float())
+        weighted["regulariser"], terms = (_vicreg if config.regulariser == "vicreg" else _sigreg)(sets, config, rng)
         parts |= terms
     if output.gram is not None:
         gram = gram_loss(context, output.gram.float(), output.context_lengths)
         weighted["gram"] = config.gram_weight * gram
         parts["gram"] = gram.detach()
-    loss = sum(weighted.values(), torch.zeros((), device=prediction.device))
+    loss = reduce(torch.add, weighted.values())
     return {"loss": loss, **parts, **_loss_shares(weighted, loss)}
 
 
 VectorSets = Mapping[str, tuple[Tensor, Tensor, int]]  # vectors, their modality ids, number of modalities
 
 
-def _regularised(output: JepaOutput, config: LossConfig, modalities: int) -> dict[str, tuple[Tensor, Tensor, int]]:
-    """Returns the sets of vectors that are regularised, with all tokens together if `modalities` is 1."""
-    predicted, context = output.predicted.float(), output.context.float()
-    sets = {
-        "predicted": (predicted, output.target_modality, modalities) if modalities > 1 else _together(predicted),
-        "context": (context, output.context_modality, modalities) if modalities > 1 else _together(context),
-    }
-    if config.tile_weight:
-        sets["tile"] = _together(output.context_tiles.float())
-    return sets
+def _regularised(
+    predicted: Tensor, context: Tensor, output: JepaOutput, modalities: int
+) -> dict[str, tuple[Tensor, Tensor, int]]:
+    """Returns the token vectors that are regularised, by modality or, if `modalities` is 1, all together."""
+    tokens = {"predicted": (predicted, output.target_modality), "context": (context, output.context_modality)}
+    return {name: (*one, modalities) if modalities > 1 else _together(one[0]) for name, one in tokens.items()}
 
 
 def _together(x: Tensor) -> tuple[Tensor, Tensor, int]:
